@@ -1,0 +1,72 @@
+// Sends chunks through a Transcriber: in order, in parallel, within the rate, with retries.
+//
+// One scheduler thread decides what starts when (schedule.h, rate_limiter.h); workers of a pool
+// carry out attempts. Nobody sleeps in a worker, and every wait ends at once on cancel.
+//
+// Threads: submit(), flush(), cancel(), set_limits(): any. The observer is called on the scheduler
+// and worker threads, several at once, never with a lock of the dispatcher held; it may call
+// everything here but the destructor. The destructor cancels, and returns when the last observer
+// call has returned.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "dispatch/rate_limiter.h"
+#include "dispatch/schedule.h"
+#include "openai/transcriber.h"
+
+namespace transcribe {
+
+class DispatchObserver {
+ public:
+  virtual ~DispatchObserver() = default;
+  // An attempt begins; `attempt` counts from 1.
+  virtual void on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept = 0;
+  virtual void on_retry(const ChunkInfo& chunk, unsigned next_attempt, Nanoseconds delay,
+                        const Failure& failure) noexcept = 0;
+  virtual void on_done(const ChunkInfo& chunk, Transcription&& transcription, unsigned attempts,
+                       Nanoseconds latency) noexcept = 0;
+  // No further attempt. A failure of severity kJob concerns all chunks: the observer cancels.
+  virtual void on_failed(const ChunkInfo& chunk, const Failure& failure,
+                         unsigned attempts) noexcept = 0;
+};
+
+class Dispatcher {
+ public:
+  struct Config {
+    DispatchLimits limits;
+    RateLimit rate;
+    std::string rate_limit_group;
+    std::uint64_t seed = 0;  // of the jitter
+  };
+  struct Load {
+    std::size_t waiting = 0;
+    std::size_t in_flight = 0;
+  };
+
+  // Everything passed by reference outlives the dispatcher.
+  Dispatcher(const Config& config, Transcriber& transcriber, DispatchObserver& observer,
+             const Clock& clock, const Log& log);
+  ~Dispatcher();
+
+  // Never blocks. Ignored after cancel().
+  void submit(Chunk chunk);
+  // Takes the oldest chunk that waits and was never tried out of the queue (leaky=downstream).
+  std::optional<ChunkInfo> drop_oldest();
+  // Cancels what is in flight and forgets what waits; returns those chunks in index order. No
+  // observer call about them comes after it returned. Usable again (flush).
+  std::vector<ChunkInfo> flush();
+  // As flush(), for good.
+  std::vector<ChunkInfo> cancel();
+  void set_limits(const DispatchLimits& limits, const RateLimit& rate);
+  Load load() const;
+
+ private:
+  struct Private;
+  std::unique_ptr<Private> d_;
+};
+
+}  // namespace transcribe

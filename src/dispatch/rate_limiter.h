@@ -1,0 +1,55 @@
+// One request rate for all elements of a rate-limit group in this process, one hold after a
+// server's 429, and a lower rate after `slow_down`. Never sleeps: it returns due times.
+//
+// Any thread. Groups live in the process-wide registry as long as somebody is a member.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/guarded.h"
+
+namespace transcribe {
+
+struct RateLimit {
+  double requests_per_second = 8.0;  // 0: no limit of ours
+  unsigned burst = 1;
+  bool operator==(const RateLimit&) const = default;
+};
+
+// A token that falls due at `due`. Confirm it then: a hold may have come in between.
+struct Reservation {
+  TimePoint due{};
+  std::uint64_t generation = 0;
+};
+
+// Membership in a group; leaves it when destroyed. The lowest rate and burst of the members win.
+class RateLimiter {
+ public:
+  class Group;
+
+  virtual ~RateLimiter() = default;
+  virtual Reservation reserve(TimePoint now) = 0;
+  // Call when `now` has reached the due time. True: send now. False: a hold or a lower rate came;
+  // the reservation was renewed, wait for its new due time.
+  virtual bool confirm(Reservation& reservation, TimePoint now) = 0;
+  // Gives back a token that will not be used.
+  virtual void release(const Reservation& reservation, TimePoint now) = 0;
+  // No request of the group before `until` (a server's Retry-After). Never shortens a hold.
+  virtual void hold(TimePoint now, TimePoint until) = 0;
+  // The server asked to slow down: halves the group's rate, not below a tenth; it comes back by
+  // 5 % of the configured rate every 10 s. Answers to requests `sent_at` before the last
+  // reduction are ignored: they tell nothing new. Without a limit (0) there is no rate to lower.
+  virtual void slow_down(TimePoint now, TimePoint sent_at) = 0;
+  virtual void set_limit(TimePoint now, const RateLimit& limit) = 0;
+  // The rate in force; 0: none.
+  virtual double current_rate(TimePoint now) const = 0;
+};
+
+// Joins `group` in the process-wide registry.
+std::unique_ptr<RateLimiter> join_rate_limit_group(const std::string& group, TimePoint now,
+                                                   const RateLimit& limit);
+
+}  // namespace transcribe

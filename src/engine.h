@@ -1,0 +1,135 @@
+// The only door to the engine: audio pieces in, ordered events out.
+//
+// Threads: create() and the destructor on the application's thread; submit() and the waits on the
+// streaming thread; interrupt(), flush(), cancel(), stats(), update(): any. The observer is called
+// on the engine's event thread, one call at a time, with no lock held.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "audio/chunk.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "dispatch/dispatcher.h"
+#include "http/client.h"
+#include "job/job.h"
+#include "openai/request.h"
+#include "transcript/writer.h"
+
+namespace transcribe {
+
+enum class OnError { kContinue, kAbort, kIgnore };
+enum class Leaky { kNo, kUpstream, kDownstream };
+
+// What may change while the job runs.
+struct LiveSettings {
+  DispatchLimits limits;
+  RateLimit rate;
+  OnError on_error = OnError::kContinue;
+  unsigned max_queued_chunks = 16;
+  Leaky leaky = Leaky::kNo;
+  std::string prompt;
+};
+
+struct EngineConfig {
+  ServiceSettings service;
+  RequestSettings request;
+  std::string proxy;
+  std::string tls_ca_file;
+  std::string user_agent;
+  LiveSettings live;
+  std::string rate_limit_group;  // empty: derived from base URL, key and model
+  std::string location;          // empty: no transcript file
+  TranscriptFormat location_format = TranscriptFormat::kAuto;
+  std::string job_id;
+};
+
+// The job's end as the observer learns it.
+struct JobEnd {
+  JobState state = JobState::kCompleted;
+  JobReason reason = JobReason::kEndOfStream;
+  Counters counters;
+  std::string text;  // the joined transcript, up to 1 MiB
+  bool text_truncated = false;
+  std::optional<ChunkFailed> fatal;  // what ended the job (reason kError)
+  std::optional<ChunkFailed> first_failed;
+  std::string failed_chunks;  // "3, 7, 12, …" for messages
+  std::optional<WriteError> incomplete_file;
+};
+
+class EngineObserver {
+ public:
+  virtual ~EngineObserver() = default;
+  virtual void on_state(const StateChanged& change, const Counters& counters) noexcept = 0;
+  virtual void on_queued(const ChunkQueued& event, const Counters& counters) noexcept = 0;
+  virtual void on_retry(const ChunkRetry& event) noexcept = 0;
+  // In index order; `counters` as of now.
+  virtual void on_released(const Released& released, const Counters& counters) noexcept = 0;
+  // Once per outage of the transcript file.
+  virtual void on_file_error(const WriteError& error) noexcept = 0;
+  virtual void on_file_recovered() noexcept = 0;
+  // Once, the last call; not after cancel().
+  virtual void on_end(const JobEnd& end) noexcept = 0;
+};
+
+struct EngineStats {
+  JobState state = JobState::kQueued;
+  Counters counters;
+  Dispatcher::Load load;
+  double current_rate = 0;
+};
+
+class Engine {
+ public:
+  enum class Wait {
+    kDone,         // what was waited for is there
+    kInterrupted,  // interrupt(true)
+    kEnded,        // the job has ended early or was cancelled
+    kTimeout,
+  };
+
+  // Settings have passed validate(). Opens the transcript file and reports QUEUED.
+  static Result<std::unique_ptr<Engine>> create(EngineConfig config, EngineObserver& observer,
+                                                const Clock& clock, const Log& log);
+  // Cancels what is still running.
+  ~Engine();
+
+  // QUEUED → PROCESSING; further calls do nothing.
+  void start();
+
+  // True while the queue has room for another chunk (max_queued_chunks), or `leaky` makes it.
+  // Blocks; ends on interrupt(), cancel() and the job's early end.
+  Wait wait_for_room();
+  // The next piece, with its place in media time. Never blocks.
+  void submit(AudioPiece&& piece, const MediaTime& time);
+  // A span that was received and dropped by a flush.
+  void skip_flushed(const FrameSpan& span, const MediaTime& time);
+
+  // No more pieces: when all is settled the job ends.
+  void finish();
+  // Blocks until on_end() has returned. `deadline` (absent: none) bounds the drain, not the end.
+  Wait wait_finished(std::optional<TimePoint> deadline);
+  // What is unsettled fails with reason `eos-timeout`; then the job ends.
+  void expire();
+
+  // Ends (true) or allows (false) the waits above; nothing is lost.
+  void interrupt(bool interrupted);
+  // Cancels what is unsettled; it is reported as skipped, reason flushed. Returns at once.
+  void flush();
+  // Leaves the job where it is (PROCESSING → QUEUED `stopped`). Ends all waits and all I/O at once.
+  void cancel();
+
+  void update(const LiveSettings& settings);
+  EngineStats stats() const;
+  const std::string& job_id() const;
+
+ private:
+  struct Private;
+  explicit Engine(std::unique_ptr<Private> d);
+  std::unique_ptr<Private> d_;
+};
+
+}  // namespace transcribe

@@ -1,0 +1,90 @@
+// Everything that happens in a job, as values. Events are appended in the order in which things
+// happen, folded into the job's state (job.h), and told to the mirrors in that order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "audio/chunk.h"
+#include "openai/failure.h"
+#include "openai/response.h"
+
+namespace transcribe {
+
+enum class JobState { kQueued, kProcessing, kCompleted, kFailed };
+std::string_view to_string(JobState state);  // "QUEUED", …
+
+enum class JobReason {
+  kCreated,
+  kStart,
+  kEndOfStream,   // "eos"
+  kError,         // job-wide error, or a failed chunk with on-error=abort
+  kChunksFailed,  // "chunks-failed"
+  kStopped,       // left before the end; resumable
+};
+std::string_view to_string(JobReason reason);
+
+enum class SkipReason { kSilence, kQueueFull, kFlushed };
+std::string_view to_string(SkipReason reason);
+
+using ChunkPtr = std::shared_ptr<const ChunkInfo>;
+
+// The chunk was handed to the dispatcher.
+struct ChunkQueued {
+  ChunkPtr chunk;
+  std::uint64_t bytes = 0;  // of the WAV
+};
+struct ChunkAttempt {
+  ChunkPtr chunk;
+  unsigned attempt = 0;
+};
+struct ChunkRetry {
+  ChunkPtr chunk;
+  unsigned attempt = 0;  // the one that will follow
+  Nanoseconds delay{0};
+  Failure failure;
+};
+struct ChunkDone {
+  ChunkPtr chunk;
+  std::shared_ptr<const Transcription> transcription;
+  unsigned attempts = 0;
+  Nanoseconds latency{0};  // end of the chunk's audio to its text
+  bool resumed = false;
+};
+struct ChunkFailed {
+  ChunkPtr chunk;
+  Failure failure;
+  unsigned attempts = 0;
+};
+struct ChunkSkipped {
+  ChunkPtr chunk;
+  SkipReason reason = SkipReason::kSilence;
+};
+// Settled outcome of one chunk.
+using Outcome = std::variant<ChunkDone, ChunkFailed, ChunkSkipped>;
+const ChunkInfo& chunk_of(const Outcome& outcome);
+
+struct StateChanged {
+  JobState state = JobState::kQueued;
+  std::optional<JobState> previous;
+  JobReason reason = JobReason::kCreated;
+};
+
+using Event = std::variant<StateChanged, ChunkQueued, ChunkAttempt, ChunkRetry, ChunkDone,
+                           ChunkFailed, ChunkSkipped>;
+
+// The next final piece of the joined transcript. Concatenated, the texts are the transcript.
+struct TextPiece {
+  ChunkPtr chunk;  // the last chunk it comes from
+  Nanoseconds timestamp{0};
+  Nanoseconds duration{0};
+  std::string text;         // brings its own leading space where one is due
+  std::vector<Word> words;  // in media time
+};
+
+}  // namespace transcribe

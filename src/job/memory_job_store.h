@@ -1,0 +1,25 @@
+// The store of a run without Redis or journal. Keeps a few bytes per chunk; the records lie in an
+// unlinked temporary file once they exceed `spill_bytes`, so streams of days stay flat.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "job/job_store.h"
+
+namespace transcribe {
+
+class MemoryJobStore final : public JobStore {
+ public:
+  explicit MemoryJobStore(std::size_t spill_bytes = 1024 * 1024);
+  ~MemoryJobStore() override;
+  void record(const Event& event) override;
+  Status for_each(const std::function<bool(const Outcome&)>& visit) override;
+
+ private:
+  struct Private;
+  std::unique_ptr<Private> d_;
+};
+
+}  // namespace transcribe

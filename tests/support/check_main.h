@@ -1,0 +1,15 @@
+// The main() of a unit test: one suite, TAP on stdout so that Meson names every case.
+// Include it last: <check.h> defines a macro `fail` that breaks standard headers.
+#pragma once
+
+#include <check.h>
+
+#define TRANSCRIBE_CHECK_MAIN(make_suite)               \
+  int main() {                                          \
+    SRunner* runner = srunner_create(make_suite());     \
+    srunner_set_tap(runner, "-");                       \
+    srunner_run_all(runner, CK_SILENT);                 \
+    const int failures = srunner_ntests_failed(runner); \
+    srunner_free(runner);                               \
+    return failures == 0 ? 0 : 1;                       \
+  }
