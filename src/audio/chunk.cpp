@@ -1,0 +1,25 @@
+#include "audio/chunk.h"
+
+namespace transcribe {
+
+std::string_view to_string(CutReason reason) {
+  switch (reason) {
+    case CutReason::kFixed:
+      return "fixed";
+    case CutReason::kPause:
+      return "pause";
+    case CutReason::kForced:
+      return "forced";
+    case CutReason::kSilence:
+      return "silence";
+    case CutReason::kDiscontinuity:
+      return "discontinuity";
+    case CutReason::kRequested:
+      return "requested";
+    case CutReason::kEndOfStream:
+      return "eos";
+  }
+  return "unknown";
+}
+
+}  // namespace transcribe
