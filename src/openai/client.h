@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/guarded.h"
 #include "base/log.h"
@@ -20,21 +21,27 @@ class OpenAiClient final : public Transcriber {
     HttpClient::Config http;
     std::string job_id;
   };
+  // Fails when validate() refuses the settings or the HTTP client can't be set up.
   static Result<std::unique_ptr<OpenAiClient>> create(Config config, const Clock& clock,
                                                       const Log& log);
 
   AttemptOutcome transcribe(const Chunk& chunk, unsigned attempt, Milliseconds timeout,
                             const Cancellation& cancellation) override;
 
-  // For the chunks that are sent from now on. Any thread.
+  // For the requests that are sent from now on; empty: none. Any thread.
   void set_prompt(const std::string& prompt);
 
  private:
   OpenAiClient(Config config, std::string url, std::unique_ptr<HttpClient> http, const Clock& clock,
                const Log& log);
 
+  // Takes what must not be told out of a failure's texts, and logs it.
+  Failure conclude(const Chunk& chunk, unsigned attempt, Failure failure) const;
+
   const Config config_;
   const std::string url_;
+  const std::string printable_url_;
+  const std::vector<std::string> secrets_;
   const Clock& clock_;
   const Log& log_;
   std::unique_ptr<HttpClient> http_;

@@ -4,21 +4,21 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "http/message.h"
-#include "openai/request.h"
 
 namespace transcribe {
 
-// Times are relative to the payload's first sample.
+// Times are relative to the payload's first sample; never negative, start <= end.
 struct Word {
   Nanoseconds start{0};
   Nanoseconds end{0};
   std::string text;
-  std::optional<double> confidence;
+  std::optional<double> confidence;  // 0..1
 };
 
 struct Segment {
@@ -32,19 +32,26 @@ struct Segment {
   std::optional<double> compression_ratio;
 };
 
+// Texts are valid UTF-8 without NUL and without white space at the ends.
 struct Transcription {
-  std::string text;      // valid UTF-8, without NUL
-  std::string language;  // code or name as the server gave it; empty when unknown
-  std::vector<Segment> segments;
-  std::vector<Word> words;           // from `words` or from inside the segments
-  std::optional<double> confidence;  // mean over logprobs, when asked for
+  std::string text;
+  std::string language;              // code or name as the server gave it; empty when unknown
+  std::vector<Segment> segments;     // by start
+  std::vector<Word> words;           // by start; from `words` or from inside the segments
+  std::optional<double> confidence;  // exp of the mean over logprobs, when asked for
   std::string request_id;
   std::string raw;  // the body as received, made valid UTF-8
 };
 
 // Fails (a cut or broken answer: worth one more try) when there is no text in it. An empty text is
-// a success: silence.
-Result<Transcription> parse_response(const HttpResponse& response, ResponseFormat format);
+// a success: silence. Servers choose their own shape, whatever format was asked for.
+Result<Transcription> parse_response(const HttpResponse& response);
+
+// Servers let segments and words run past the audio's end: cuts them there.
+void clamp_times(Transcription& transcription, Nanoseconds duration);
+
+// The service's name for the request, for its support; empty when it gave none.
+std::string find_request_id(const Headers& headers);
 
 // Any bytes to valid UTF-8 without NUL: invalid sequences become U+FFFD.
 std::string make_utf8(std::string_view bytes);
