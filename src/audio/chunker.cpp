@@ -102,7 +102,6 @@ struct Chunker::State {
 Chunker::State::State(const Config& settings, Emit consumer)
     : config(settings), emit(std::move(consumer)) {
   config.max_frames = std::max<std::uint64_t>(config.max_frames, 1);
-  config.min_frames = std::min(config.min_frames, config.max_frames);
   if (config.pause_frames == 0) config.pause_frames = kShortestPause;
 }
 

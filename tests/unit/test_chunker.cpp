@@ -177,12 +177,13 @@ END_TEST
 
 START_TEST(tail_just_below_and_at_a_tenth_of_a_second) {
   for (const auto& config : {fixed(kSecond), pause(kSecond, 2 * kSecond)}) {
-    const std::uint64_t below = 999 * kSecond / 10000;
     const Samples input = talk({100});
-    const auto padded = chunked(config, std::span(input).first(below));
-    ck_assert_uint_eq(padded.size(), 1);
-    ck_assert_uint_eq(padded[0].core.frames(), below);
-    ck_assert_uint_eq(padded[0].padding, kMinPayloadFrames - below);
+    for (const std::uint64_t below : {999 * kSecond / 10000, kMinPayloadFrames - 1}) {
+      const auto padded = chunked(config, std::span(input).first(below));
+      ck_assert_uint_eq(padded.size(), 1);
+      ck_assert_uint_eq(padded[0].core.frames(), below);
+      ck_assert_uint_eq(padded[0].padding, kMinPayloadFrames - below);
+    }
 
     const auto whole = chunked(config, input);
     ck_assert_uint_eq(whole.size(), 1);
@@ -418,6 +419,51 @@ START_TEST(without_a_pause_the_quietest_place_is_cut) {
 }
 END_TEST
 
+START_TEST(of_equally_quiet_places_the_later_is_cut) {
+  Samples input;
+  const auto add = [&input](std::uint64_t milliseconds, int level) {
+    for (std::uint64_t i = 0; i < milliseconds * kMillisecond; ++i)
+      input.push_back(static_cast<std::int16_t>(i % 2 ? level : -level));
+  };
+  add(300, 0);
+  add(900, 8000);
+  add(150, 5000);
+  add(200, 8000);
+  add(150, 5000);
+  add(1000, 8000);
+  const auto pieces = chunked(pause(kSecond, 2 * kSecond), input);
+  ck_assert(pieces[0].reason == CutReason::kForced);
+  ck_assert_uint_eq(pieces[0].core.end, 1625 * kMillisecond);
+}
+END_TEST
+
+START_TEST(inaudible_dither_is_a_pause) {
+  Random random(13);
+  Samples input;
+  add_noise(input, 800 * kMillisecond, kLoud, random);
+  add_noise(input, 100 * kMillisecond, 0, random);
+  add_noise(input, 400 * kMillisecond, kLoud, random);
+  add_noise(input, 200 * kMillisecond, 10, random);
+  add_noise(input, 1000 * kMillisecond, kLoud, random);
+  const auto pieces = chunked(pause(kSecond, 2 * kSecond), input);
+  ck_assert(pieces[0].reason == CutReason::kPause);
+  ck_assert_uint_eq(pieces[0].core.end, 1400 * kMillisecond);
+}
+END_TEST
+
+// A core that begins between two 10 ms boundaries of the job is still measured on them.
+START_TEST(frames_lie_on_the_grid_of_the_job) {
+  const Samples input = talk({1500, 150, 1000});
+  Recorder recorder(pause(kSecond, 2 * kSecond));
+  recorder->push(std::span(input).first(37));
+  recorder->cut(CutReason::kDiscontinuity);
+  recorder->push(std::span(input).subspan(37));
+  ck_assert_uint_eq(recorder.pieces().size(), 2);
+  ck_assert(recorder.pieces()[1].reason == CutReason::kPause);
+  ck_assert_uint_eq(recorder.pieces()[1].core.end, 1575 * kMillisecond);
+}
+END_TEST
+
 START_TEST(minimum_equal_to_maximum_cuts_there) {
   const Samples input = talk({2500});
   const auto config = pause(kSecond, kSecond);
@@ -452,14 +498,13 @@ START_TEST(first_pause_falls_back_at_the_maximum) {
 END_TEST
 
 START_TEST(search_reopens_behind_a_cut) {
-  // The first window ends in the pause at 2.2 s; the second, from there on, holds the one at 4 s
-  // although part of it had been heard when the first cut was made.
   const auto config = pause(kSecond, 3 * kSecond);
-  const Samples input = talk({1100, 400, 2350, 300, 2000});
+  // The shorter pause was heard before the cut in the longer one is made.
+  const Samples input = talk({1100, 400, 1100, 300, 3000});
   const auto pieces = chunked(config, input);
   ck_assert_uint_ge(pieces.size(), 2);
   ck_assert_uint_eq(pieces[0].core.end, 1300 * kMillisecond);
-  ck_assert_uint_eq(pieces[1].core.end, 4000 * kMillisecond);
+  ck_assert_uint_eq(pieces[1].core.end, 2750 * kMillisecond);
   assert_invariants(config, input, pieces);
 }
 END_TEST
@@ -525,6 +570,9 @@ Suite* make_suite() {
   tcase_add_test(tests, pause_counts_inside_the_window_only);
   tcase_add_test(tests, pause_of_exactly_the_shortest_length);
   tcase_add_test(tests, without_a_pause_the_quietest_place_is_cut);
+  tcase_add_test(tests, of_equally_quiet_places_the_later_is_cut);
+  tcase_add_test(tests, inaudible_dither_is_a_pause);
+  tcase_add_test(tests, frames_lie_on_the_grid_of_the_job);
   tcase_add_test(tests, minimum_equal_to_maximum_cuts_there);
   tcase_add_test(tests, first_pause_is_cut_as_soon_as_it_is_long_enough);
   tcase_add_test(tests, first_pause_falls_back_at_the_maximum);
