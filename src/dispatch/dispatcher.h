@@ -10,7 +10,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -25,11 +27,13 @@ class DispatchObserver {
   virtual ~DispatchObserver() = default;
   // An attempt begins; `attempt` counts from 1.
   virtual void on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept = 0;
+  // Returns before the next attempt of this chunk begins.
   virtual void on_retry(const ChunkInfo& chunk, unsigned next_attempt, Nanoseconds delay,
                         const Failure& failure) noexcept = 0;
   virtual void on_done(const ChunkInfo& chunk, Transcription&& transcription, unsigned attempts,
                        Nanoseconds latency) noexcept = 0;
-  // No further attempt. A failure of severity kJob concerns all chunks: the observer cancels.
+  // No further attempt; `failure` is of severity kChunk or kJob. One of severity kJob concerns all
+  // chunks: the observer cancels, and nothing is started until it has (or has flushed).
   virtual void on_failed(const ChunkInfo& chunk, const Failure& failure,
                          unsigned attempts) noexcept = 0;
 };
@@ -40,7 +44,7 @@ class Dispatcher {
     DispatchLimits limits;
     RateLimit rate;
     std::string rate_limit_group;
-    std::uint64_t seed = 0;  // of the jitter
+    std::uint64_t seed = 0;  // of the jitter; 0: a random one
   };
   struct Load {
     std::size_t waiting = 0;
@@ -56,13 +60,18 @@ class Dispatcher {
   void submit(Chunk chunk);
   // Takes the oldest chunk that waits and was never tried out of the queue (leaky=downstream).
   std::optional<ChunkInfo> drop_oldest();
-  // Cancels what is in flight and forgets what waits; returns those chunks in index order. No
-  // observer call about them comes after it returned. Usable again (flush).
+  // Cancels what is in flight and forgets what waits; returns those chunks in index order, at
+  // once. They are never reported done or failed afterwards; an on_attempt() or on_retry() that
+  // was on its way on another thread may still arrive. Usable again (flush).
   std::vector<ChunkInfo> flush();
   // As flush(), for good.
   std::vector<ChunkInfo> cancel();
   void set_limits(const DispatchLimits& limits, const RateLimit& rate);
   Load load() const;
+  // Requests per second in force in the group; 0: no limit.
+  double current_rate() const;
+  // Looks at the clock again: for a clock that can jump.
+  void wake();
 
  private:
   struct Private;

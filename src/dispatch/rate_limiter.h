@@ -4,12 +4,11 @@
 // Any thread. Groups live in the process-wide registry as long as somebody is a member.
 #pragma once
 
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "base/clock.h"
-#include "base/guarded.h"
 
 namespace transcribe {
 
@@ -19,29 +18,31 @@ struct RateLimit {
   bool operator==(const RateLimit&) const = default;
 };
 
-// A token that falls due at `due`. Confirm it then: a hold may have come in between.
+// A place in the group's line. `due` is when its turn comes as things stand; the token itself is
+// taken by confirm(), so that a request that starts late never crowds the one behind it.
 struct Reservation {
   TimePoint due{};
-  std::uint64_t generation = 0;
+  std::uint64_t ticket = 0;
 };
 
-// Membership in a group; leaves it when destroyed. The lowest rate and burst of the members win.
+// Membership in a group; leaves it when destroyed, reservations included. The lowest rate and
+// burst of the members that have a limit win. First come, first served: a member that holds one
+// reservation at a time gets its fair share.
 class RateLimiter {
  public:
-  class Group;
-
   virtual ~RateLimiter() = default;
   virtual Reservation reserve(TimePoint now) = 0;
-  // Call when `now` has reached the due time. True: send now. False: a hold or a lower rate came;
-  // the reservation was renewed, wait for its new due time.
+  // Call when `now` has reached the due time. True: send now. False: not yet (a hold, a lower rate
+  // or a late request came in between); the place in the line is kept, wait for the new due time.
   virtual bool confirm(Reservation& reservation, TimePoint now) = 0;
-  // Gives back a token that will not be used.
-  virtual void release(const Reservation& reservation, TimePoint now) = 0;
+  // Leaves the line without a token.
+  virtual void release(const Reservation& reservation) = 0;
   // No request of the group before `until` (a server's Retry-After). Never shortens a hold.
-  virtual void hold(TimePoint now, TimePoint until) = 0;
+  virtual void hold(TimePoint until) = 0;
   // The server asked to slow down: halves the group's rate, not below a tenth; it comes back by
-  // 5 % of the configured rate every 10 s. Answers to requests `sent_at` before the last
-  // reduction are ignored: they tell nothing new. Without a limit (0) there is no rate to lower.
+  // 5 % of the configured rate every 10 s. Answers to requests that were sent (`sent_at`) no later
+  // than the last reduction are ignored: they tell nothing new. Without a limit (0) there is no
+  // rate to lower.
   virtual void slow_down(TimePoint now, TimePoint sent_at) = 0;
   virtual void set_limit(TimePoint now, const RateLimit& limit) = 0;
   // The rate in force; 0: none.

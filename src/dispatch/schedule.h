@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "audio/chunk.h"
@@ -29,59 +28,70 @@ struct DispatchLimits {
 
 // A chunk on its way.
 struct PendingChunk {
-  Chunk chunk;
-  unsigned attempts = 0;  // started
-  TimePoint due{};        // not before (retry); the epoch when new
-  TimePoint started{};    // of the attempt in flight
+  std::shared_ptr<const Chunk> chunk;  // workers keep it alive past a flush
+  unsigned attempts = 0;               // started
+  TimePoint due{};                     // not before (retry); the epoch when new
+  TimePoint started{};                 // of the attempt in flight
+  bool hurried = false;                // has had its retry without a delay
   std::optional<Failure> last_failure;
 };
 
 class Schedule {
  public:
   Schedule(const DispatchLimits& limits, std::uint64_t seed);
+  // Due times that were given stay; everything else applies at once.
   void set_limits(const DispatchLimits& limits);
   const DispatchLimits& limits() const { return limits_; }
 
   void add(Chunk chunk);
 
-  // The next chunk that may be started at `now` (lowest index among those due), if a slot is free.
+  // A slot is free, and a chunk that is due and within its budget waits.
   bool ready(TimePoint now) const;
-  // Takes it: it is in flight from now on. Call only when ready().
-  PendingChunk& start(TimePoint now);
-  // How long this attempt may take: request_timeout, shortened to what is left of chunk_timeout.
-  Milliseconds attempt_timeout(const PendingChunk& task, TimePoint now) const;
+  // Takes the one with the lowest index: it is in flight from now on. Call only when ready().
+  const PendingChunk& start(TimePoint now);
+  // How long the attempt in flight may take: request_timeout, shortened to what is left of
+  // chunk_timeout, never 0.
+  Milliseconds attempt_timeout(std::uint64_t index, TimePoint now) const;
 
-  // When something changes by itself: the next due time while a slot is free, or the next chunk
-  // whose budget ends. Absent: nothing to wait for.
+  // When, after `now`, ready() or take_expired() first changes by itself. Absent: never.
   std::optional<TimePoint> next_event(TimePoint now) const;
-  // Waiting chunks whose chunk_timeout is over; they are out of the schedule.
+  // Waiting chunks whose chunk_timeout is over, in index order; they are out of the schedule.
+  // Their last_failure says so.
   std::vector<PendingChunk> take_expired(TimePoint now);
 
-  // The attempt in flight is over. What a failure means for the chunk:
-  struct Retry {
-    Nanoseconds delay{0};
-    unsigned attempt = 0;  // number of the attempt that will follow
+  // What a failed attempt means for its chunk, which stays in flight until put_back() or finish().
+  struct Verdict {
+    bool retry = false;    // false: `failure` now says kChunk or kJob, and why
+    Nanoseconds delay{0};  // what a server that is asked again wants, or ours
+    unsigned attempt = 0;  // number of the attempt that follows
   };
-  // Removes and returns a chunk that is settled.
+  // No retry when the failure is not transient, the server's delay is longer than
+  // max_server_delay, the retries are used up or the retry would start after chunk_timeout.
+  Verdict judge(std::uint64_t index, Failure& failure, TimePoint now);
+  // Lets the chunk in flight wait until `due` for its next attempt.
+  void put_back(std::uint64_t index, TimePoint due);
+  // Removes and returns a chunk in flight that is settled.
   PendingChunk finish(std::uint64_t index);
-  // Reschedules after a failure. Absent: no further attempt (not transient, budget used up, or the
-  // server's delay is too long); `failure` then tells why and the chunk awaits finish().
-  std::optional<Retry> retry(std::uint64_t index, Failure& failure, TimePoint now);
 
-  // Everything that waits (and, unless `waiting_only`, is in flight) leaves the schedule.
-  std::vector<PendingChunk> take_all(bool waiting_only = false);
-  // The waiting chunk with the lowest or highest index that has not been tried yet (leaky).
+  // Everything leaves the schedule, in index order.
+  std::vector<PendingChunk> take_all();
+  // The waiting chunk with the lowest index that has not been tried yet (leaky).
   std::optional<PendingChunk> take_oldest_waiting();
 
   std::size_t waiting() const { return waiting_.size(); }
   std::size_t in_flight() const { return flying_.size(); }
-  bool empty() const { return waiting_.empty() && flying_.empty(); }
 
  private:
+  using Chunks = std::map<std::uint64_t, PendingChunk>;
+
+  bool slot_free() const;
+  Chunks::const_iterator find_ready(TimePoint now) const;
+  std::optional<TimePoint> budget_end(const PendingChunk& task) const;
+
   DispatchLimits limits_;
   Backoff backoff_;
-  std::map<std::uint64_t, PendingChunk> waiting_;
-  std::map<std::uint64_t, PendingChunk> flying_;
+  Chunks waiting_;
+  Chunks flying_;
 };
 
 }  // namespace transcribe

@@ -9,22 +9,25 @@ namespace transcribe {
 
 class TokenBucket {
  public:
-  // `rate` in tokens per second, > 0; `burst` >= 1.
+  // Full. `rate` in tokens per second, 0: no limit, only holds count; `burst` 0 counts as 1.
   TokenBucket(double rate, unsigned burst);
 
   // Takes a token and returns when it falls due: `now` or later.
   TimePoint reserve(TimePoint now);
-  // When reserve() would fall due, without taking a token.
-  TimePoint peek(TimePoint now) const;
-  // No token that is taken from now on falls due before `until`.
-  void hold(TimePoint now, TimePoint until);
-  // Keeps what has been reserved.
+  // When reserve() would fall due after `ahead` other reservations, without taking a token.
+  TimePoint peek(TimePoint now, std::size_t ahead = 0) const;
+  // No token that is taken from now on falls due before `until`. Never shortens a hold.
+  void hold(TimePoint until);
+  // Keeps what has been reserved: the tokens that are missing stay missing, a full bucket is full.
   void set_rate(TimePoint now, double rate, unsigned burst);
 
  private:
+  TimePoint arrival(TimePoint now) const;
+
   Nanoseconds interval_{0};
   Nanoseconds tolerance_{0};  // (burst - 1) intervals
   TimePoint theoretical_{};   // theoretical arrival time of the next token
+  TimePoint held_{};
 };
 
 }  // namespace transcribe

@@ -7,8 +7,6 @@
 #include <functional>
 #include <memory>
 
-#include "base/result.h"
-
 namespace transcribe {
 
 class WorkerPool {
