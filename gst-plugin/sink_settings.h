@@ -16,6 +16,8 @@
 
 namespace transcribe {
 
+inline constexpr const char* kDefaultBaseUrl = "https://api.openai.com/v1";
+
 enum class RedisPolicy { kBestEffort, kRequired };
 enum class Resume { kAuto, kRetryFailed, kRestart };
 
@@ -92,6 +94,14 @@ struct SinkSettings {
 
   bool post_messages = true;
 };
+
+// The property's value, else its environment default, else what it means to leave it out.
+std::string effective_base_url(const SinkSettings& settings);
+std::string effective_api_key(const SinkSettings& settings);
+std::string effective_organization(const SinkSettings& settings);
+std::string effective_project(const SinkSettings& settings);
+std::string effective_job_id(const SinkSettings& settings);
+std::string printable_redis_uri(const SinkSettings& settings);
 
 // The one property that the element answers itself.
 inline constexpr guint kPropertyStats = 1;
