@@ -40,6 +40,7 @@ bool Transcription::build(const Media& media, std::string& error) {
     gst_clear_object(&sink_);
     return false;
   }
+  media_ = media.name;
   pipeline_.reset(gst_pipeline_new(nullptr));
   gst_bin_add_many(GST_BIN(pipeline_.get()), source, sink_, nullptr);
   GstCaps* audio = gst_caps_new_empty_simple("audio/x-raw");
@@ -126,7 +127,7 @@ gboolean Transcription::on_message(GstBus*, GstMessage* message, gpointer data) 
       self->on_progress(message);
       break;
     case GST_MESSAGE_APPLICATION:
-      self->screen_.problem("transcribe: There is no audio in it.");
+      self->screen_.problem("transcribe: " + self->no_audio());
       self->end(kError);
       break;
     case GST_MESSAGE_WARNING: {
@@ -199,9 +200,11 @@ void Transcription::on_error(GstMessage* message) {
   GError* error = nullptr;
   gst_message_parse_error(message, &error, nullptr);
   std::string text = printable(error->message);
-  if (error->domain == GST_CORE_ERROR && error->code == GST_CORE_ERROR_MISSING_PLUGIN &&
-      !missing_plugin_.empty())
-    text += " (" + missing_plugin_ + ")";
+  if (GST_MESSAGE_SRC(message) != GST_OBJECT(sink_)) text = media_ + ": " + text;
+  // Without a type named it was all known, but none of it was audio.
+  if (g_error_matches(error, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN) ||
+      g_error_matches(error, GST_STREAM_ERROR, GST_STREAM_ERROR_CODEC_NOT_FOUND))
+    text = missing_plugin_.empty() ? no_audio() : media_ + ": GStreamer has no " + missing_plugin_;
   g_error_free(error);
   screen_.problem("transcribe: " + text);
   end(only_chunks_failed_ ? kIncomplete : kError);

@@ -45,9 +45,11 @@ class Transcription {
   void on_progress(GstMessage* message);
   void on_error(GstMessage* message);
   void end(ExitCode code);
+  std::string no_audio() const { return "There is no audio in " + media_ + "."; }
 
   Screen& screen_;
   std::function<void(ExitCode)> on_end_;
+  std::string media_;
   GstPtr<GstElement> pipeline_;
   GstElement* sink_ = nullptr;  // the pipeline's
   std::string missing_plugin_;

@@ -18,6 +18,14 @@ bool is_filler(std::string_view word) {
   return word.empty() || word.front() == '<' || word.front() == '[' || word.starts_with("++");
 }
 
+// About -60 dBFS. Below that the decoder finds words in nothing at all.
+constexpr int kQuietestPeak = 30;
+
+bool is_silent(std::span<const std::int16_t> samples) {
+  return std::ranges::all_of(
+      samples, [](int sample) { return sample >= -kQuietestPeak && sample <= kQuietestPeak; });
+}
+
 // "read(2)" is the second pronunciation of "read".
 std::string_view without_variant(std::string_view word) {
   return word.ends_with(')') ? word.substr(0, word.rfind('(')) : word;
@@ -74,6 +82,7 @@ void Recognizer::give_back(Decoder decoder) {
 }
 
 bool Recognizer::recognize(std::span<const std::int16_t> samples, std::vector<Word>& words) {
+  if (is_silent(samples)) return true;
   Decoder decoder = take();
   if (!decoder) return false;
   // Without a new stream the estimated noise of earlier utterances changes the words of this one.

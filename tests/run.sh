@@ -1,0 +1,83 @@
+#!/bin/bash
+# Installs what the tests need, builds with sanitizers and runs every suite.
+#
+# usage: tests/run.sh [--full]
+#
+# --full adds: thread sanitizer on unit, valgrind on unit and element, the long loops
+# (TRANSCRIBE_FULL=1) and the benchmarks. The last line is "N passed, N failed".
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+full=
+case ${1:-} in
+  "") ;;
+  --full) full=1 ;;
+  *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 2 ;;
+esac
+
+passed=0
+failed=0
+
+# build DIRECTORY [MESON OPTION...]: configures and builds.
+build() {
+  local directory=$root/$1
+  shift
+  if [ -f "$directory/build.ninja" ]; then
+    meson configure "$directory" "$@"
+  else
+    meson setup "$directory" "$root" -Dtests=enabled "$@"
+  fi
+  ninja -C "$directory"
+}
+
+# run DIRECTORY [ARGUMENT...]: meson test; adds to the counts.
+run() {
+  local directory=$root/$1 status=0 counts
+  shift
+  echo "== meson test $* ($(basename "$directory"))"
+  rm -f "$directory"/meson-logs/*log*.json
+  meson test -C "$directory" --no-rebuild --print-errorlogs "$@" || status=$?
+  counts=$(python3 "$root/tests/support/count_results.py" "$directory"/meson-logs/*log*.json)
+  count "${counts% *}" "${counts#* }"
+  # A run that ended badly without a failed test must not pass for a good one.
+  if [ "$status" -ne 0 ] && [ "${counts#* }" -eq 0 ]; then count 0 1; fi
+}
+
+count() {
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+}
+
+# As somebody without a key types it after cloning.
+quick_start() {
+  local directory
+  directory=$(mktemp -d)
+  echo "== examples/quickstart.sh"
+  if (cd "$directory" && env -u OPENAI_API_KEY -u OPENAI_BASE_URL "$root/examples/quickstart.sh") &&
+     grep -q -- '-->' "$directory/librivox.srt"; then
+    count 1 0
+  else
+    echo "The quick start failed."
+    count 0 1
+  fi
+  rm -r "$directory"
+}
+
+"$root/debian/install-build-deps"
+
+build build-tests -Db_sanitize=address,undefined
+TRANSCRIBE_FULL=$full run build-tests
+quick_start
+
+if [ -n "$full" ]; then
+  export TRANSCRIBE_FULL=1
+  build build-thread -Db_sanitize=thread
+  run build-thread --suite unit
+  build build-plain
+  run build-plain --setup valgrind --suite unit --suite element
+  build build-release --buildtype=release -Dwerror=false
+  run build-release --benchmark --verbose
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
