@@ -1,5 +1,20 @@
-// The stored form of a settled chunk, the same in every store: one JSON object (design: `v`,
-// `index`, `start`, `frames`, `pts_ns`, `reason`, `sha256`, `status`, `text`, …). Pure.
+// The stored form of a settled chunk, the same in every store: one JSON object. Pure.
+//
+//   v, index
+//   start, frames                  core, in 16 kHz samples of the job
+//   payload_start, payload_frames  only where they differ from the core
+//   pts_ns, stream_ns, running_ns  of the core; the last two only where known
+//   reason                         of the cut
+//   sha256, mask                   hex digest of the PCM; speech run lengths
+//   status                         "done", "failed" or "skipped"
+//   text, language, confidence     done; segments and words are arrays of objects with start_ns
+//   segments, words                and end_ns, relative to the payload's first sample
+//   error                          failed: object with severity, cause, reason, message, …
+//   skip_reason                    skipped
+//   attempts, request_id           done and failed
+//   latency_ms, resumed            done
+//
+// Members that are empty or unknown are left out. The service's raw answer is not kept.
 #pragma once
 
 #include <string>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "job/event.h"
@@ -39,20 +40,30 @@ class Job {
  public:
   explicit Job(std::string id);
 
-  // Illegal state changes are refused (false) and leave the job as it was.
+  // Illegal state changes are refused (false) and leave the job as it was. Legal is: QUEUED,
+  // created, first and once; then what is_legal() says, from the state the job is in.
   bool apply(const Event& event);
 
   const std::string& id() const { return id_; }
   JobState state() const { return state_; }
   const Counters& counters() const { return counters_; }
   // Chunks handed over and not settled.
-  std::uint64_t open() const;
+  std::uint64_t open() const { return open_.size(); }
 
  private:
+  bool change(const StateChanged& event);
+  void count(const ChunkQueued& event);
+  void count(const ChunkAttempt& event);
+  void count(const ChunkRetry& event);
+  void count(const ChunkDone& event);
+  void count(const ChunkFailed& event);
+  void count(const ChunkSkipped& event);
+  void settle(const ChunkInfo& chunk);
+
   std::string id_;
   JobState state_ = JobState::kQueued;
   bool created_ = false;
-  std::uint64_t dropped_ = 0;  // skipped after they had been handed over
+  std::map<std::uint64_t, std::uint64_t> open_;  // WAV bytes by index
   Counters counters_;
 };
 

@@ -17,7 +17,8 @@ namespace transcribe {
 
 struct Released {
   Outcome outcome;
-  std::optional<TextPiece> text;  // absent: nothing was said, or a hole
+  // Absent: nothing was said, or a hole.
+  std::optional<TextPiece> text;
 };
 
 class Joiner {
@@ -25,7 +26,7 @@ class Joiner {
   // `index` of the first chunk.
   explicit Joiner(std::uint64_t first_index = 0);
 
-  // What became releasable, in order.
+  // What became releasable, in order. An index that was there before is ignored.
   std::vector<Released> add(Outcome outcome);
   // At the end: what waits behind chunks that will never be settled, in order.
   std::vector<Released> finish();
@@ -35,11 +36,12 @@ class Joiner {
 
   std::uint64_t next_;
   std::map<std::uint64_t, Outcome> waiting_;
-  bool ends_spaced_ = false;  // the transcript so far ends in a script that separates words
+  bool ends_unspaced_ = false;  // the transcript so far ends in an unspaced script
   bool empty_ = true;
 };
 
-// True for scripts whose words are not separated by spaces (Han, Kana, Thai, Lao, Khmer, Myanmar).
+// True for scripts whose words are not separated by spaces (Han, Kana, Thai, Lao, Khmer, Myanmar),
+// and for the punctuation that only these use.
 bool is_unspaced_script(gunichar character);
 
 }  // namespace transcribe

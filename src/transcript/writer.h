@@ -31,9 +31,11 @@ class TranscriptWriter {
  public:
   virtual ~TranscriptWriter() = default;
 
-  // Can the file be written? Creates it when missing, never truncates it.
-  static Status check(const std::string& location);
-  // Truncates (json: leaves the old file until the new one is whole).
+  // Can the file be written? Creates it when missing (not json), never truncates it, never blocks.
+  static Status check(const std::string& location,
+                      TranscriptFormat format = TranscriptFormat::kAuto);
+  // Truncates (json: leaves the old file until the new one is whole). Named pipes, terminals and
+  // /dev/stdout are written without blocking; json goes to them directly.
   static Result<std::unique_ptr<TranscriptWriter>, WriteError> open(const std::string& location,
                                                                     TranscriptFormat format,
                                                                     const std::string& job_id);
@@ -43,7 +45,8 @@ class TranscriptWriter {
   // A span that was never settled (the job ended before): written as a hole.
   virtual WriteStatus write_unsettled(const ChunkInfo& chunk) = 0;
   // The end: what is left, and json as a whole from `store`. An error means that the file is
-  // incomplete.
+  // incomplete; may be called again. A pipe's reader that takes nothing holds it up for two
+  // seconds.
   virtual WriteStatus finish(JobState state, JobStore& store) = 0;
 };
 

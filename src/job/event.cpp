@@ -1,0 +1,53 @@
+#include "job/event.h"
+
+namespace transcribe {
+
+std::string_view to_string(JobState state) {
+  switch (state) {
+    case JobState::kQueued:
+      return "QUEUED";
+    case JobState::kProcessing:
+      return "PROCESSING";
+    case JobState::kCompleted:
+      return "COMPLETED";
+    case JobState::kFailed:
+      return "FAILED";
+  }
+  return "";
+}
+
+std::string_view to_string(JobReason reason) {
+  switch (reason) {
+    case JobReason::kCreated:
+      return "created";
+    case JobReason::kStart:
+      return "start";
+    case JobReason::kEndOfStream:
+      return "eos";
+    case JobReason::kError:
+      return "error";
+    case JobReason::kChunksFailed:
+      return "chunks-failed";
+    case JobReason::kStopped:
+      return "stopped";
+  }
+  return "";
+}
+
+std::string_view to_string(SkipReason reason) {
+  switch (reason) {
+    case SkipReason::kSilence:
+      return "silence";
+    case SkipReason::kQueueFull:
+      return "queue-full";
+    case SkipReason::kFlushed:
+      return "flushed";
+  }
+  return "";
+}
+
+const ChunkInfo& chunk_of(const Outcome& outcome) {
+  return std::visit([](const auto& event) -> const ChunkInfo& { return *event.chunk; }, outcome);
+}
+
+}  // namespace transcribe

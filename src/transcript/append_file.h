@@ -1,0 +1,55 @@
+// A file that grows by whole records.
+//
+// Regular files: a record is one write at a known offset; when it does not succeed the file is cut
+// back to the last whole record. Only a kill inside that system call can leave a part, up to a
+// page boundary: the kernel gives no more. Pipes, terminals and /dev/stdout: bytes in order,
+// never blocking; what the reader does not take is kept.
+//
+// What could not be written is kept in memory and tried again with the next record.
+// One thread at a time.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "base/file_io.h"
+#include "transcript/writer.h"
+
+namespace transcribe {
+
+class AppendFile {
+ public:
+  // The file as it is needed by a writer; never truncates, creates only when `create`.
+  static Status check(const std::string& location, bool create);
+  // Truncates a regular file. A named pipe that nobody reads yet is opened with a later record.
+  static Result<std::unique_ptr<AppendFile>, WriteError> open(const std::string& location);
+  // A new file with the final file's rights in the same directory; `path()` is its name.
+  static Result<std::unique_ptr<AppendFile>, WriteError> create_beside(const std::string& target);
+  // True when `location` is there and is no regular file.
+  static bool is_stream(const std::string& location);
+
+  // `patient`: a reader that takes nothing is given two seconds.
+  WriteStatus append(std::string record, bool patient = false);
+  // What is left (patient), and that it has reached the disk.
+  WriteStatus finish();
+
+  const std::string& path() const { return path_; }
+
+ private:
+  AppendFile(UniqueFd fd, std::string path, bool stream);
+  WriteStatus flush(int patience_ms);
+  WriteStatus write_record(const std::string& record);
+  WriteStatus write_to_stream(const std::string& record, int patience_ms);
+
+  UniqueFd fd_;
+  std::string path_;
+  const bool stream_;
+  std::deque<std::string> pending_;
+  off_t size_ = 0;        // of the whole records in a regular file
+  std::size_t sent_ = 0;  // of the first pending record into a stream
+};
+
+WriteError write_error(const std::string& path, int error);
+
+}  // namespace transcribe

@@ -1,0 +1,193 @@
+#include "transcript/formats.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/glib_ptr.h"
+#include "base/json_text.h"
+
+namespace transcribe {
+namespace {
+
+bool ends_line(gunichar character) {
+  return character == '\n' || character == '\r' || character == '\v' || character == '\f' ||
+         character == 0x85 || character == 0x2028 || character == 0x2029;
+}
+
+// The lines of a text without empty ones, their outer spaces and control characters.
+std::string tidy(const std::string& text, std::string_view separator) {
+  std::string tidied;
+  std::string line;
+  std::size_t line_length = 0;  // without the spaces at its end
+  const auto end_line = [&] {
+    line.resize(line_length);
+    if (!line.empty() && !tidied.empty()) tidied += separator;
+    tidied += line;
+    line.clear();
+    line_length = 0;
+  };
+  for (const char* p = text.c_str(); *p != '\0'; p = g_utf8_next_char(p)) {
+    const gunichar character = g_utf8_get_char(p);
+    if (ends_line(character)) {
+      end_line();
+    } else if (g_unichar_isspace(character)) {
+      if (!line.empty()) line.append(p, g_utf8_next_char(p) - p);
+    } else if (!g_unichar_iscntrl(character)) {
+      line.append(p, g_utf8_next_char(p) - p);
+      line_length = line.size();
+    }
+  }
+  end_line();
+  return tidied;
+}
+
+void replace_all(std::string& text, std::string_view what, std::string_view with) {
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += with.size()) {
+    text.replace(at, what.size(), with);
+  }
+}
+
+std::string escape_markup(std::string text) {
+  replace_all(text, "&", "&amp;");
+  replace_all(text, "<", "&lt;");
+  replace_all(text, ">", "&gt;");
+  return text;
+}
+
+std::string cue_time(Nanoseconds time, char decimal_mark) {
+  const std::int64_t ms = std::max<std::int64_t>(0, time.count() / 1000000);
+  const CharPtr text(g_strdup_printf(
+      "%02" G_GINT64_FORMAT ":%02d:%02d%c%03d", ms / 3600000, static_cast<int>(ms / 60000 % 60),
+      static_cast<int>(ms / 1000 % 60), decimal_mark, static_cast<int>(ms % 1000)));
+  return text.get();
+}
+
+std::string cue_times(const Cue& cue, char decimal_mark) {
+  return cue_time(cue.begin, decimal_mark) + " --> " + cue_time(cue.end, decimal_mark) + "\n";
+}
+
+std::string with_speaker(const Cue& cue, std::string_view separator) {
+  const std::string text = tidy(cue.text, separator);
+  const std::string speaker = tidy(cue.speaker, " ");
+  return speaker.empty() || text.empty() ? text : speaker + ": " + text;
+}
+
+void write_head(JsonText& json, const ChunkInfo& chunk, const char* status) {
+  json.number("index", chunk.index);
+  json.time("timestamp", chunk.time.timestamp);
+  json.time("duration", chunk.duration());
+  json.text("status", status);
+}
+
+void write_span(JsonText& json, Nanoseconds begin, Nanoseconds end) {
+  json.time("timestamp", begin);
+  json.time("duration", end - begin);
+}
+
+void write_done(JsonText& json, const ChunkDone& done, const Released& released) {
+  json.text("text", released.text ? released.text->text : std::string());
+  if (!released.text) return;
+  const Transcription& transcription = *done.transcription;
+  json.text_if_any("language", transcription.language);
+  if (!transcription.segments.empty()) {
+    json.begin_array("segments");
+    for (const Cue& cue : make_cues(released)) {
+      json.begin_object();
+      write_span(json, cue.begin, cue.end);
+      json.text("text", cue.text);
+      json.text_if_any("speaker", cue.speaker);
+      json.end_object();
+    }
+    json.end_array();
+  }
+  if (!released.text->words.empty()) {
+    json.begin_array("words");
+    for (const Word& word : released.text->words) {
+      json.begin_object();
+      write_span(json, word.start, word.end);
+      json.text("text", word.text);
+      json.number_if_any("confidence", word.confidence);
+      json.end_object();
+    }
+    json.end_array();
+  }
+}
+
+void write_error(JsonText& json, const Failure& failure) {
+  json.begin_object("error");
+  json.text_if_any("reason", failure.reason);
+  if (failure.http_status != 0) json.number("http_status", std::uint64_t{failure.http_status});
+  json.text_if_any("type", failure.error_type);
+  json.text_if_any("code", failure.error_code);
+  json.text_if_any("message", failure.message);
+  json.end_object();
+}
+
+}  // namespace
+
+std::string format_txt(const Cue& hole) { return tidy(hole.text, " ") + "\n"; }
+
+std::string format_txt(const Released& released) {
+  const std::vector<Cue> cues = make_cues(released);
+  const bool diarized =
+      std::any_of(cues.begin(), cues.end(), [](const Cue& cue) { return !cue.speaker.empty(); });
+  if (released.text && !diarized) {
+    const std::string line = tidy(released.text->text, " ");
+    return line.empty() ? line : line + "\n";
+  }
+  std::string lines;
+  for (const Cue& cue : cues) {
+    const std::string line = with_speaker(cue, " ");
+    if (!line.empty()) lines += line + "\n";
+  }
+  return lines;
+}
+
+std::string format_srt(const std::vector<Cue>& cues, std::uint64_t& number) {
+  std::string block;
+  for (const Cue& cue : cues) {
+    std::string text = with_speaker(cue, "\n");
+    if (text.empty()) continue;
+    // SRT knows no escapes, and some readers look for the arrow alone.
+    replace_all(text, "-->", "->");
+    block += std::to_string(number++) + "\n" + cue_times(cue, ',') + text + "\n\n";
+  }
+  return block;
+}
+
+std::string format_vtt(const std::vector<Cue>& cues) {
+  std::string block;
+  for (const Cue& cue : cues) {
+    const std::string text = escape_markup(tidy(cue.text, "\n"));
+    if (text.empty()) continue;
+    const std::string speaker = escape_markup(tidy(cue.speaker, " "));
+    block += cue_times(cue, '.');
+    if (!speaker.empty()) block += "<v " + speaker + ">";
+    block += text + "\n\n";
+  }
+  return block;
+}
+
+std::string format_json(const Released& released) {
+  JsonText json;
+  if (const auto* done = std::get_if<ChunkDone>(&released.outcome)) {
+    write_head(json, *done->chunk, "done");
+    write_done(json, *done, released);
+  } else if (const auto* failed = std::get_if<ChunkFailed>(&released.outcome)) {
+    write_head(json, *failed->chunk, "failed");
+    write_error(json, failed->failure);
+  } else {
+    const auto& skipped = std::get<ChunkSkipped>(released.outcome);
+    write_head(json, *skipped.chunk, "skipped");
+    json.text("reason", std::string(to_string(skipped.reason)));
+  }
+  return json.take();
+}
+
+std::string format_json(const ChunkInfo& unsettled) {
+  JsonText json;
+  write_head(json, unsettled, "unsettled");
+  return json.take();
+}
+
+}  // namespace transcribe

@@ -1,0 +1,35 @@
+// One chunk as the transcript files show it. Pure. Texts are made safe for their format: no line
+// breaks or control characters where they would end a record, no markup of the service's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "transcript/cues.h"
+
+namespace transcribe {
+
+// A line per chunk, or per segment where the speakers are known: "SPEAKER: text".
+std::string format_txt(const Released& released);
+std::string format_txt(const Cue& hole);
+
+// `number` is that of the next cue and is counted on.
+std::string format_srt(const std::vector<Cue>& cues, std::uint64_t& number);
+std::string format_vtt(const std::vector<Cue>& cues);
+
+// One JSON object on one line, without its end: index, timestamp, duration, status ("done",
+// "failed", "skipped"), and
+//   done:    text (the piece of the joined transcript: concatenated they are the whole), language,
+//            segments and words
+//   failed:  error: reason, http_status, type, code, message
+//   skipped: reason
+// timestamp and duration are media time in ns, also in segments and words.
+std::string format_json(const Released& released);
+// status "unsettled".
+std::string format_json(const ChunkInfo& unsettled);
+
+// Why a span has no text when the job ended before it was settled.
+inline constexpr const char* kUnsettled = "job ended";
+
+}  // namespace transcribe
