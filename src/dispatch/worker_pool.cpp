@@ -1,6 +1,7 @@
 #include "dispatch/worker_pool.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <utility>
 
@@ -19,8 +20,12 @@ struct WorkerPool::Private {
   Guarded<State> state;
   std::condition_variable idle;
   GThreadPool* pool = nullptr;
+  // GLib's own locks are invisible to ThreadSanitizer, and a thread may have served another pool
+  // before: this orders what came before submit() before the run.
+  std::atomic<unsigned> tickets{0};
 
   void run_ticket() {
+    (void)tickets.load(std::memory_order_acquire);
     {
       auto access = state.lock();
       if (access->closed) return;
@@ -57,11 +62,12 @@ WorkerPool::~WorkerPool() {
     access.wait(d_->idle, [&] { return access->running == 0; });
   }
   g_thread_pool_free(d_->pool, TRUE, TRUE);
-  // GLib's own lock is invisible to ThreadSanitizer: ours orders the last ticket before the end.
+  // Likewise for the last ticket and the end.
   (void)d_->state.lock();
 }
 
 void WorkerPool::submit() {
+  d_->tickets.fetch_add(1, std::memory_order_release);
   // When the system has no thread to give, GLib keeps the ticket for the next one that is there.
   g_thread_pool_push(d_->pool, GINT_TO_POINTER(1), nullptr);
 }

@@ -1,0 +1,701 @@
+#include <algorithm>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/guarded.h"
+#include "dispatch/dispatcher.h"
+#include "fake_clock.h"
+
+#include "check_main.h"
+
+namespace transcribe {
+namespace {
+
+using namespace std::chrono_literals;
+
+using Answer = std::function<AttemptOutcome(const Chunk&, unsigned attempt)>;
+
+// Answers at once by `answer`, or, without one, when the test says so.
+class FakeTranscriber final : public Transcriber {
+ public:
+  struct Call {
+    std::uint64_t index;
+    unsigned attempt;
+    Milliseconds timeout;
+    const void* pcm;
+  };
+
+  explicit FakeTranscriber(Answer answer = nullptr) : answer_(std::move(answer)) {}
+  // Goes on after a cancel, as a slow server close would.
+  bool stubborn = false;
+
+  AttemptOutcome transcribe(const Chunk& chunk, unsigned attempt, Milliseconds timeout,
+                            const Cancellation& cancellation) override {
+    {
+      auto state = state_.lock();
+      state->calls.push_back(
+          {chunk.info.index, attempt, timeout, g_bytes_get_data(chunk.pcm.get(), nullptr)});
+      state->inside++;
+      state->most = std::max(state->most, state->inside);
+      changed_.notify_all();
+    }
+    AttemptOutcome outcome = Cancelled();
+    if (answer_) {
+      outcome = answer_(chunk, attempt);
+    } else {
+      const gulong handler =
+          g_cancellable_connect(cancellation.get(), G_CALLBACK(on_cancelled), this, nullptr);
+      {
+        auto state = state_.lock();
+        state.wait(changed_, [&] {
+          return state->released.contains(chunk.info.index) ||
+                 (!stubborn && cancellation.cancelled());
+        });
+        auto released = state->released.extract(chunk.info.index);
+        if (released) outcome = std::move(released.mapped());
+      }
+      g_cancellable_disconnect(cancellation.get(), handler);
+    }
+    state_.lock()->inside--;
+    return outcome;
+  }
+
+  void release(std::uint64_t index, AttemptOutcome outcome = Transcription()) {
+    auto state = state_.lock();
+    state->released.insert_or_assign(index, std::move(outcome));
+    changed_.notify_all();
+  }
+  std::vector<Call> wait_calls(std::size_t count) {
+    auto state = state_.lock();
+    state.wait(changed_, [&] { return state->calls.size() >= count; });
+    return state->calls;
+  }
+  std::vector<Call> calls() { return state_.lock()->calls; }
+  unsigned most() { return state_.lock()->most; }
+
+ private:
+  struct State {
+    std::vector<Call> calls;
+    std::map<std::uint64_t, AttemptOutcome> released;
+    unsigned inside = 0;
+    unsigned most = 0;
+  };
+
+  static void on_cancelled(GCancellable*, gpointer self) noexcept {
+    auto* fake = static_cast<FakeTranscriber*>(self);
+    auto state = fake->state_.lock();
+    fake->changed_.notify_all();
+  }
+
+  Answer answer_;
+  Guarded<State> state_;
+  std::condition_variable changed_;
+};
+
+struct Seen {
+  enum Kind { kAttempt, kRetry, kDone, kFailed } kind;
+  std::uint64_t index;
+  unsigned attempt;
+  Nanoseconds time{0};  // retry: its delay; done: its latency
+  Failure failure{};
+  TimePoint at{};
+};
+
+class Recorder final : public DispatchObserver {
+ public:
+  explicit Recorder(const Clock& clock) : clock_(clock) {}
+  std::function<void()> when_failed;
+
+  void on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept override {
+    add({Seen::kAttempt, chunk.index, attempt});
+  }
+  void on_retry(const ChunkInfo& chunk, unsigned next_attempt, Nanoseconds delay,
+                const Failure& failure) noexcept override {
+    add({Seen::kRetry, chunk.index, next_attempt, delay, failure});
+  }
+  void on_done(const ChunkInfo& chunk, Transcription&&, unsigned attempts,
+               Nanoseconds latency) noexcept override {
+    add({Seen::kDone, chunk.index, attempts, latency});
+  }
+  void on_failed(const ChunkInfo& chunk, const Failure& failure,
+                 unsigned attempts) noexcept override {
+    if (when_failed) when_failed();
+    add({Seen::kFailed, chunk.index, attempts, 0ns, failure});
+  }
+
+  std::vector<Seen> wait(Seen::Kind kind, std::size_t count) {
+    auto seen = seen_.lock();
+    seen.wait(changed_, [&] { return pick(*seen, kind).size() >= count; });
+    return pick(*seen, kind);
+  }
+  void wait_settled(std::size_t count) {
+    auto seen = seen_.lock();
+    seen.wait(changed_, [&] {
+      return pick(*seen, Seen::kDone).size() + pick(*seen, Seen::kFailed).size() >= count;
+    });
+  }
+  std::vector<Seen> all() { return *seen_.lock(); }
+  std::vector<Seen> all(Seen::Kind kind) { return pick(*seen_.lock(), kind); }
+
+ private:
+  static std::vector<Seen> pick(const std::vector<Seen>& seen, Seen::Kind kind) {
+    std::vector<Seen> result;
+    std::copy_if(seen.begin(), seen.end(), std::back_inserter(result),
+                 [&](const Seen& event) { return event.kind == kind; });
+    return result;
+  }
+  void add(Seen event) {
+    event.at = clock_.now();
+    auto seen = seen_.lock();
+    seen->push_back(std::move(event));
+    changed_.notify_all();
+  }
+
+  const Clock& clock_;
+  Guarded<std::vector<Seen>> seen_;
+  std::condition_variable changed_;
+};
+
+Chunk chunk(std::uint64_t index, TimePoint cut_at) {
+  Chunk result;
+  result.info.index = index;
+  result.pcm.reset(g_bytes_new(&index, sizeof index));
+  result.cut_at = cut_at;
+  return result;
+}
+
+Dispatcher::Config config(unsigned max_parallel, double rate = 0) {
+  static int groups = 0;
+  Dispatcher::Config result;
+  result.limits.max_parallel = max_parallel;
+  result.rate.requests_per_second = rate;
+  result.rate_limit_group = "test-" + std::to_string(groups++);
+  result.seed = 1;
+  return result;
+}
+
+Failure transient() {
+  Failure failure;
+  failure.reason = "http-status";
+  failure.http_status = 503;
+  return failure;
+}
+
+Failure busy(Nanoseconds delay) {
+  Failure failure = transient();
+  failure.http_status = 429;
+  failure.server_delay = delay;
+  failure.hold_group = true;
+  return failure;
+}
+
+Failure job_wide() {
+  Failure failure = transient();
+  failure.severity = Severity::kJob;
+  failure.http_status = 401;
+  return failure;
+}
+
+// A dispatcher on a clock that the test moves.
+struct Fixture {
+  FakeClock clock;
+  Log log;
+  FakeTranscriber transcriber;
+  Recorder recorder{clock};
+  TimePoint begin = clock.now();
+  std::unique_ptr<Dispatcher> dispatcher;
+
+  explicit Fixture(const Dispatcher::Config& settings, Answer answer = nullptr)
+      : transcriber(std::move(answer)),
+        dispatcher(std::make_unique<Dispatcher>(settings, transcriber, recorder, clock, log)) {}
+
+  void submit(std::uint64_t first, std::uint64_t count = 1) {
+    for (std::uint64_t i = 0; i < count; i++) {
+      dispatcher->submit(chunk(first + i, clock.now()));
+    }
+  }
+  void advance(Nanoseconds by) {
+    clock.advance(by);
+    dispatcher->wake();
+  }
+};
+
+void check_indices(const std::vector<ChunkInfo>& infos, std::vector<std::uint64_t> expected) {
+  ck_assert_uint_eq(infos.size(), expected.size());
+  for (std::size_t i = 0; i < infos.size(); i++) ck_assert_uint_eq(infos[i].index, expected[i]);
+}
+
+START_TEST(reaches_and_keeps_max_parallel) {
+  Fixture f(config(4));
+  f.submit(0, 20);
+  f.transcriber.wait_calls(4);
+  ck_assert_uint_eq(f.dispatcher->load().in_flight, 4);
+  ck_assert_uint_eq(f.dispatcher->load().waiting, 16);
+  for (std::uint64_t i = 0; i < 20; i++) f.transcriber.release(i);
+  f.recorder.wait(Seen::kDone, 20);
+  ck_assert_uint_eq(f.transcriber.most(), 4);
+  ck_assert_uint_eq(f.transcriber.calls().size(), 20);
+  ck_assert_uint_eq(f.dispatcher->load().in_flight + f.dispatcher->load().waiting, 0);
+}
+END_TEST
+
+START_TEST(starts_in_index_order) {
+  Fixture f(config(1));
+  f.submit(0);
+  f.transcriber.wait_calls(1);
+  for (const std::uint64_t index : {3, 1, 4, 2}) f.submit(index);
+  for (std::uint64_t i = 0; i < 5; i++) f.transcriber.release(i);
+  f.recorder.wait(Seen::kDone, 5);
+  const auto calls = f.transcriber.calls();
+  for (std::uint64_t i = 0; i < 5; i++) ck_assert_uint_eq(calls[i].index, i);
+}
+END_TEST
+
+START_TEST(keeps_to_the_rate) {
+  Fixture f(config(8, 2));
+  f.submit(0, 3);
+  f.transcriber.wait_calls(1);
+  f.advance(499ms);
+  f.advance(1ms);
+  f.transcriber.wait_calls(2);
+  f.advance(500ms);
+  f.transcriber.wait_calls(3);
+  const auto attempts = f.recorder.all(Seen::kAttempt);
+  for (int i = 0; i < 3; i++) ck_assert(attempts[i].at == f.begin + i * 500ms);
+}
+END_TEST
+
+START_TEST(retry_waits_for_the_server_delay) {
+  Fixture f(config(2));
+  f.submit(0);
+  f.transcriber.wait_calls(1);
+  f.transcriber.release(0, busy(5s));
+  const Seen retry = f.recorder.wait(Seen::kRetry, 1)[0];
+  ck_assert_uint_eq(retry.attempt, 2);
+  ck_assert(retry.time == 5s);
+  ck_assert_uint_eq(retry.failure.http_status, 429);
+  f.advance(4999ms);
+  f.advance(1ms);
+  f.transcriber.wait_calls(2);
+  f.transcriber.release(0);
+  const Seen done = f.recorder.wait(Seen::kDone, 1)[0];
+  ck_assert_uint_eq(done.attempt, 2);
+  ck_assert(done.time == 5s);
+  ck_assert(f.recorder.all(Seen::kAttempt)[1].at == f.begin + 5s);
+  const auto calls = f.transcriber.calls();
+  ck_assert_uint_eq(calls[1].attempt, 2);
+  ck_assert_ptr_eq(calls[0].pcm, calls[1].pcm);
+}
+END_TEST
+
+START_TEST(backoff_without_a_server_delay) {
+  Fixture f(config(2));
+  f.submit(0);
+  f.transcriber.wait_calls(1);
+  f.transcriber.release(0, transient());
+  const Seen retry = f.recorder.wait(Seen::kRetry, 1)[0];
+  ck_assert(retry.time >= 250ms);
+  ck_assert(retry.time <= 500ms);
+  f.advance(retry.time);
+  f.transcriber.wait_calls(2);
+  ck_assert(f.recorder.all(Seen::kAttempt)[1].at == f.begin + retry.time);
+}
+END_TEST
+
+START_TEST(others_go_on_while_one_backs_off) {
+  Fixture f(config(1));
+  f.submit(0, 2);
+  f.transcriber.wait_calls(1);
+  Failure failure = transient();
+  failure.server_delay = 60s;
+  f.transcriber.release(0, failure);
+  ck_assert_uint_eq(f.transcriber.wait_calls(2)[1].index, 1);
+  f.transcriber.release(1);
+  ck_assert_uint_eq(f.recorder.wait(Seen::kDone, 1)[0].index, 1);
+}
+END_TEST
+
+START_TEST(hold_stops_another_dispatcher_of_the_group) {
+  const auto settings = config(2);
+  Fixture one(settings);
+  Recorder recorder(one.clock);
+  FakeTranscriber transcriber;
+  Dispatcher two(settings, transcriber, recorder, one.clock, one.log);
+  one.submit(0);
+  one.transcriber.wait_calls(1);
+  one.transcriber.release(0, busy(2s));
+  one.recorder.wait(Seen::kRetry, 1);
+  two.submit(chunk(0, one.clock.now()));
+  one.advance(1s);
+  two.wake();
+  one.advance(1s);
+  two.wake();
+  transcriber.wait_calls(1);
+  one.transcriber.wait_calls(2);
+  ck_assert(recorder.all(Seen::kAttempt)[0].at == one.begin + 2s);
+}
+END_TEST
+
+START_TEST(two_dispatchers_share_a_rate) {
+  const auto settings = config(8, 10);
+  Fixture one(settings);
+  Recorder recorder(one.clock);
+  Dispatcher two(settings, one.transcriber, recorder, one.clock, one.log);
+  one.submit(0, 5);
+  for (std::uint64_t i = 5; i < 10; i++) two.submit(chunk(i, one.clock.now()));
+  for (std::size_t sent = 1; sent <= 10; sent++) {
+    one.transcriber.wait_calls(sent);
+    one.advance(100ms);
+    two.wake();
+  }
+  auto all = one.recorder.all();
+  const auto others = recorder.all();
+  all.insert(all.end(), others.begin(), others.end());
+  std::sort(all.begin(), all.end(), [](const Seen& a, const Seen& b) { return a.at < b.at; });
+  ck_assert_uint_eq(all.size(), 10);
+  for (int i = 0; i < 10; i++) ck_assert(all[i].at == one.begin + i * 100ms);
+}
+END_TEST
+
+START_TEST(slow_down_halves_the_rate) {
+  Fixture f(config(2, 8));
+  f.advance(1s);
+  f.submit(0);
+  f.transcriber.wait_calls(1);
+  Failure failure = transient();
+  failure.slow_down = true;
+  f.clock.advance(100ms);
+  f.transcriber.release(0, failure);
+  f.recorder.wait(Seen::kRetry, 1);
+  ck_assert_double_eq(f.dispatcher->current_rate(), 4);
+}
+END_TEST
+
+START_TEST(job_wide_failure_starts_nothing_more) {
+  Fixture f(config(1));
+  f.recorder.when_failed = [&] { f.dispatcher->cancel(); };
+  f.submit(0, 4);
+  f.transcriber.wait_calls(1);
+  f.transcriber.release(0, job_wide());
+  f.recorder.wait(Seen::kFailed, 1);
+  f.submit(4);
+  ck_assert(f.dispatcher->flush().empty());
+  f.dispatcher.reset();
+  ck_assert_uint_eq(f.transcriber.calls().size(), 1);
+  ck_assert_uint_eq(f.recorder.all(Seen::kFailed).size(), 1);
+}
+END_TEST
+
+START_TEST(job_wide_failure_halts_until_the_flush) {
+  Fixture f(config(1));
+  f.submit(0, 3);
+  f.transcriber.wait_calls(1);
+  f.transcriber.release(0, job_wide());
+  f.recorder.wait(Seen::kFailed, 1);
+  check_indices(f.dispatcher->flush(), {1, 2});
+  f.submit(3);
+  ck_assert_uint_eq(f.transcriber.wait_calls(2)[1].index, 3);
+}
+END_TEST
+
+START_TEST(too_long_a_server_delay_holds_nobody) {
+  Fixture f(config(2));
+  f.submit(0);
+  f.transcriber.wait_calls(1);
+  f.transcriber.release(0, busy(1h));
+  ck_assert(f.recorder.wait(Seen::kFailed, 1)[0].failure.severity == Severity::kJob);
+  f.dispatcher->flush();
+  f.submit(1);
+  f.transcriber.wait_calls(2);
+}
+END_TEST
+
+START_TEST(retries_end) {
+  auto settings = config(2);
+  settings.limits.retries = 2;
+  settings.limits.retry_delay = 0ms;
+  Fixture f(settings, [](const Chunk&, unsigned) { return transient(); });
+  f.submit(0);
+  const Seen failed = f.recorder.wait(Seen::kFailed, 1)[0];
+  ck_assert_uint_eq(failed.attempt, 3);
+  ck_assert(failed.failure.severity == Severity::kChunk);
+  // An attempt is never told before the retry that announced it.
+  unsigned expected = 1;
+  for (const Seen& event : f.recorder.all()) {
+    if (event.kind == Seen::kAttempt) ck_assert_uint_eq(event.attempt, expected);
+    if (event.kind == Seen::kRetry) ck_assert_uint_eq(event.attempt, ++expected);
+  }
+}
+END_TEST
+
+START_TEST(chunk_timeout_ends_a_wait) {
+  auto settings = config(1);
+  settings.limits.chunk_timeout = 10s;
+  Fixture f(settings);
+  f.submit(0, 2);
+  const auto calls = f.transcriber.wait_calls(1);
+  ck_assert(calls[0].timeout == 10s);
+  f.advance(10s);
+  const Seen failed = f.recorder.wait(Seen::kFailed, 1)[0];
+  ck_assert_uint_eq(failed.index, 1);
+  ck_assert_uint_eq(failed.attempt, 0);
+  ck_assert_str_eq(failed.failure.reason.c_str(), "chunk-timeout");
+  Failure timeout;
+  timeout.reason = "timeout";
+  f.transcriber.release(0, timeout);
+  const Seen second = f.recorder.wait(Seen::kFailed, 2)[1];
+  ck_assert_uint_eq(second.index, 0);
+  ck_assert_str_eq(second.failure.reason.c_str(), "chunk-timeout");
+}
+END_TEST
+
+START_TEST(cancel_while_in_flight) {
+  Fixture f(config(2));
+  f.submit(0, 5);
+  f.transcriber.wait_calls(2);
+  check_indices(f.dispatcher->cancel(), {0, 1, 2, 3, 4});
+  f.submit(5);
+  f.dispatcher.reset();
+  ck_assert_uint_eq(f.transcriber.calls().size(), 2);
+  ck_assert(f.recorder.all(Seen::kDone).empty());
+  ck_assert(f.recorder.all(Seen::kFailed).empty());
+}
+END_TEST
+
+START_TEST(flush_does_not_wait_for_a_worker) {
+  Fixture f(config(1));
+  f.transcriber.stubborn = true;
+  f.submit(0, 2);
+  f.transcriber.wait_calls(1);
+  check_indices(f.dispatcher->flush(), {0, 1});
+  ck_assert_uint_eq(f.dispatcher->load().in_flight, 0);
+  f.submit(2);
+  f.transcriber.release(0);
+  f.transcriber.release(2);
+  const auto done = f.recorder.wait(Seen::kDone, 1);
+  ck_assert_uint_eq(done[0].index, 2);
+  f.dispatcher.reset();
+  ck_assert_uint_eq(f.recorder.all(Seen::kDone).size(), 1);
+  ck_assert_uint_eq(f.transcriber.calls().size(), 2);
+}
+END_TEST
+
+START_TEST(flush_in_backoff) {
+  Fixture f(config(2));
+  f.submit(0, 2);
+  f.transcriber.wait_calls(2);
+  f.transcriber.release(1, busy(100s));
+  f.recorder.wait(Seen::kRetry, 1);
+  check_indices(f.dispatcher->flush(), {0, 1});
+  f.advance(1000s);
+  f.submit(2);
+  ck_assert_uint_eq(f.transcriber.wait_calls(3)[2].index, 2);
+  ck_assert(f.recorder.all(Seen::kFailed).empty());
+}
+END_TEST
+
+START_TEST(flush_while_waiting_for_the_rate) {
+  Fixture f(config(8, 0.001));
+  f.submit(0, 4);
+  f.transcriber.wait_calls(1);
+  f.transcriber.release(0);
+  f.recorder.wait(Seen::kDone, 1);
+  check_indices(f.dispatcher->flush(), {1, 2, 3});
+  f.submit(4);
+  f.advance(1000s);
+  ck_assert_uint_eq(f.transcriber.wait_calls(2)[1].index, 4);
+}
+END_TEST
+
+START_TEST(higher_limits_count_at_once) {
+  auto settings = config(1, 0.001);
+  Fixture f(settings);
+  f.submit(0, 6);
+  f.transcriber.wait_calls(1);
+  settings.limits.max_parallel = 4;
+  settings.rate.requests_per_second = 0;
+  f.dispatcher->set_limits(settings.limits, settings.rate);
+  f.transcriber.wait_calls(4);
+  ck_assert_uint_eq(f.dispatcher->load().in_flight, 4);
+  ck_assert_double_eq(f.dispatcher->current_rate(), 0);
+}
+END_TEST
+
+START_TEST(lower_max_parallel_lets_what_flies_land) {
+  auto settings = config(4);
+  Fixture f(settings);
+  f.submit(0, 8);
+  f.transcriber.wait_calls(4);
+  settings.limits.max_parallel = 1;
+  f.dispatcher->set_limits(settings.limits, settings.rate);
+  for (std::uint64_t i = 0; i < 3; i++) f.transcriber.release(i);
+  f.recorder.wait(Seen::kDone, 3);
+  ck_assert_uint_eq(f.dispatcher->load().in_flight, 1);
+  for (std::uint64_t i = 3; i < 8; i++) f.transcriber.release(i);
+  f.recorder.wait(Seen::kDone, 8);
+}
+END_TEST
+
+START_TEST(drop_oldest_takes_what_waits) {
+  Fixture f(config(1));
+  ck_assert(!f.dispatcher->drop_oldest());
+  f.submit(0, 3);
+  f.transcriber.wait_calls(1);
+  ck_assert_uint_eq(f.dispatcher->drop_oldest()->index, 1);
+  ck_assert_uint_eq(f.dispatcher->drop_oldest()->index, 2);
+  ck_assert(!f.dispatcher->drop_oldest());
+  f.transcriber.release(0);
+  f.recorder.wait(Seen::kDone, 1);
+}
+END_TEST
+
+START_TEST(cancelled_from_outside_is_settled_too) {
+  auto settings = config(1);
+  settings.limits.retries = 0;
+  Fixture f(settings, [](const Chunk&, unsigned) { return Cancelled(); });
+  f.submit(0);
+  f.recorder.wait(Seen::kFailed, 1);
+}
+END_TEST
+
+// An answer for every (chunk, attempt) by its own dice, whatever the threads do.
+AttemptOutcome random_answer(const Chunk& chunk, unsigned attempt) {
+  std::minstd_rand random(static_cast<unsigned>(chunk.info.index * 131 + attempt));
+  random.discard(3);
+  Failure failure = transient();
+  switch (random() % 8) {
+    case 0:
+      failure.retry_at_once = true;
+      return failure;
+    case 1:
+      return busy(50us);
+    case 2:
+      failure.slow_down = true;
+      return failure;
+    case 3:
+      return failure;
+    case 4:
+      if (random() % 2 == 0) return Transcription();
+      failure.severity = Severity::kChunk;
+      return failure;
+    default:
+      return Transcription();
+  }
+}
+
+Dispatcher::Config fast_config() {
+  auto settings = config(8);
+  settings.limits.retry_delay = 1ms;
+  settings.limits.max_retry_delay = 2ms;
+  settings.limits.retries = 3;
+  return settings;
+}
+
+START_TEST(random_failures_settle_each_chunk_once) {
+  SystemClock clock;
+  Log log;
+  FakeTranscriber transcriber(random_answer);
+  Recorder recorder(clock);
+  Dispatcher dispatcher(fast_config(), transcriber, recorder, clock, log);
+  for (std::uint64_t i = 0; i < 200; i++) dispatcher.submit(chunk(i, clock.now()));
+  recorder.wait_settled(200);
+  std::map<std::uint64_t, unsigned> calls;
+  std::map<std::uint64_t, const void*> data;
+  for (const auto& call : transcriber.calls()) {
+    ck_assert_uint_eq(call.attempt, ++calls[call.index]);
+    ck_assert_ptr_eq(data.try_emplace(call.index, call.pcm).first->second, call.pcm);
+  }
+  std::map<std::uint64_t, unsigned> settled;
+  for (const Seen& event : recorder.all()) {
+    if (event.kind == Seen::kAttempt) ck_assert_uint_eq(settled.count(event.index), 0);
+    if (event.kind != Seen::kDone && event.kind != Seen::kFailed) continue;
+    ck_assert_uint_eq(++settled[event.index], 1);
+    ck_assert_uint_eq(event.attempt, calls[event.index]);
+    ck_assert_uint_le(event.attempt, 4);
+  }
+  ck_assert_uint_eq(settled.size(), 200);
+  ck_assert_uint_le(transcriber.most(), 8);
+}
+END_TEST
+
+START_TEST(flushes_at_random_moments_settle_each_chunk_once) {
+  SystemClock clock;
+  Log log;
+  FakeTranscriber transcriber(random_answer);
+  Recorder recorder(clock);
+  std::vector<ChunkInfo> flushed;
+  {
+    Dispatcher dispatcher(fast_config(), transcriber, recorder, clock, log);
+    std::mt19937 random(11);
+    for (std::uint64_t i = 0; i < 2000; i++) {
+      const std::size_t before = transcriber.calls().size();
+      dispatcher.submit(chunk(i, clock.now()));
+      if (random() % 16 == 0) transcriber.wait_calls(before + 1);
+      if (random() % 32 != 0) continue;
+      const auto infos = dispatcher.flush();
+      flushed.insert(flushed.end(), infos.begin(), infos.end());
+    }
+    const auto infos = dispatcher.cancel();
+    flushed.insert(flushed.end(), infos.begin(), infos.end());
+  }
+  std::map<std::uint64_t, unsigned> ends;
+  for (const ChunkInfo& info : flushed) ends[info.index]++;
+  for (const Seen& event : recorder.all()) {
+    if (event.kind == Seen::kDone || event.kind == Seen::kFailed) ends[event.index]++;
+  }
+  ck_assert_uint_eq(ends.size(), 2000);
+  for (const auto& [index, count] : ends) ck_assert_uint_eq(count, 1);
+}
+END_TEST
+
+START_TEST(a_hundred_lives) {
+  for (int i = 0; i < 100; i++) {
+    Fixture f(config(4, i % 3 == 0 ? 1 : 0));
+    f.submit(0, static_cast<std::uint64_t>(i % 10));
+    if (i % 10 > 0 && i % 2 == 0) f.transcriber.wait_calls(1);
+    if (i % 5 == 0) f.dispatcher->flush();
+  }
+}
+END_TEST
+
+Suite* make_suite() {
+  Suite* suite = suite_create("dispatcher");
+  TCase* tests = tcase_create("dispatcher");
+  tcase_add_test(tests, reaches_and_keeps_max_parallel);
+  tcase_add_test(tests, starts_in_index_order);
+  tcase_add_test(tests, keeps_to_the_rate);
+  tcase_add_test(tests, retry_waits_for_the_server_delay);
+  tcase_add_test(tests, backoff_without_a_server_delay);
+  tcase_add_test(tests, others_go_on_while_one_backs_off);
+  tcase_add_test(tests, hold_stops_another_dispatcher_of_the_group);
+  tcase_add_test(tests, two_dispatchers_share_a_rate);
+  tcase_add_test(tests, slow_down_halves_the_rate);
+  tcase_add_test(tests, job_wide_failure_starts_nothing_more);
+  tcase_add_test(tests, job_wide_failure_halts_until_the_flush);
+  tcase_add_test(tests, too_long_a_server_delay_holds_nobody);
+  tcase_add_test(tests, retries_end);
+  tcase_add_test(tests, chunk_timeout_ends_a_wait);
+  tcase_add_test(tests, cancel_while_in_flight);
+  tcase_add_test(tests, flush_does_not_wait_for_a_worker);
+  tcase_add_test(tests, flush_in_backoff);
+  tcase_add_test(tests, flush_while_waiting_for_the_rate);
+  tcase_add_test(tests, higher_limits_count_at_once);
+  tcase_add_test(tests, lower_max_parallel_lets_what_flies_land);
+  tcase_add_test(tests, drop_oldest_takes_what_waits);
+  tcase_add_test(tests, cancelled_from_outside_is_settled_too);
+  tcase_add_test(tests, random_failures_settle_each_chunk_once);
+  tcase_add_test(tests, flushes_at_random_moments_settle_each_chunk_once);
+  tcase_add_test(tests, a_hundred_lives);
+  suite_add_tcase(suite, tests);
+  return suite;
+}
+
+}  // namespace
+}  // namespace transcribe
+
+TRANSCRIBE_CHECK_MAIN(transcribe::make_suite)
