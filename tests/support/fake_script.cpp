@@ -185,6 +185,10 @@ std::optional<Script> Script::parse(const std::string& json, std::string& error)
   if (otherwise && !read_rule(otherwise, rule, error)) {
     return std::nullopt;
   }
+  if (rule.answer.decided_on_head()) {
+    error = "the default can't be decided before the body is read: use an answer with 'times'";
+    return std::nullopt;
+  }
   script.otherwise(std::move(rule.answer));
   return script;
 }
