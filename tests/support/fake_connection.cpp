@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kMaxHead = 64 * 1024;
 constexpr std::size_t kMaxBody = 64 * 1024 * 1024;
 constexpr std::size_t kReadSize = 64 * 1024;
+constexpr std::size_t kSendSize = 64 * 1024;
 constexpr int kReadsPerTurn = 16;
 constexpr std::chrono::milliseconds kDrainLimit{2000};
 
@@ -107,8 +108,9 @@ void Connection::close(End end) {
   readable_.clear();
   writable_.clear();
   timer_.clear();
-  g_socket_close(socket_.get(), nullptr);
+  // First: what the client sees, the test can look up.
   end_request(end);
+  g_socket_close(socket_.get(), nullptr);
 }
 
 void Connection::reset() {
@@ -172,7 +174,7 @@ void Connection::refuse_garbage(const std::string& why) {
   sent_ = 0;
   limit_ = output_.size();
   state_ = State::kSending;
-  request_.received = 0;
+  body_unread_ = true;
   send();
 }
 
@@ -323,6 +325,7 @@ void Connection::play() {
   }
   sent_ = 0;
   state_ = State::kSending;
+  body_unread_ = request_.received == 0;
   if (answer_.raw.empty()) {
     compose();
   } else {
@@ -367,9 +370,13 @@ void Connection::compose() {
 void Connection::send() {
   writable_.clear();
   while (sent_ < limit_) {
+    const auto piece = std::min(limit_ - sent_, kSendSize);
+    if (sent_ + piece == output_.size()) {
+      end_request(spoiled() ? End::kFault : End::kAnswered);
+    }
     ErrorPtr error;
     const gssize size =
-        g_socket_send(socket_.get(), output_.data() + sent_, limit_ - sent_, nullptr, out(error));
+        g_socket_send(socket_.get(), output_.data() + sent_, piece, nullptr, out(error));
     if (size < 0 && g_error_matches(error.get(), G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
       watch(writable_, G_IO_OUT);
       return;
@@ -388,15 +395,15 @@ void Connection::send() {
   start_timer(answer_.drip_interval, &Connection::send);
 }
 
+bool Connection::spoiled() const { return !answer_.raw.empty() || answer_.cut_body_after; }
+
 void Connection::finish() {
   output_.clear();
-  if (!answer_.raw.empty() || answer_.cut_body_after) {
+  if (spoiled()) {
     close(End::kFault);
     return;
   }
-  const bool body_unread = request_.received == 0;
-  end_request(End::kAnswered);
-  if (body_unread) {
+  if (body_unread_) {
     // Closing now would make the kernel answer the rest of the body with a reset, which may
     // overtake the answer.
     g_socket_shutdown(socket_.get(), FALSE, TRUE, nullptr);

@@ -65,6 +65,7 @@ class Connection {
   void after_delay();
   void play();
   void compose();
+  bool spoiled() const;
   void finish();
   void become_idle();
   void reset();
@@ -93,6 +94,7 @@ class Connection {
   std::size_t length_ = 0;  // of the body, or of the rest of the current chunk
   bool chunk_begun_ = false;
   std::string body_;
+  bool body_unread_ = false;  // when the answer was begun
 
   Answer answer_;
   std::string output_;

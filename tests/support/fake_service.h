@@ -62,7 +62,8 @@ class FakeService {
   // Refuses new connections until told to listen again on the same port; open ones go on.
   void set_listening(bool listening);
 
-  // By Request::number. A request is here from the end of its head on.
+  // By Request::number. A request is here from the end of its head on, and has ended here before
+  // its client can see the end of the answer.
   std::vector<Request> requests() const;
   // What broke the API description or HTTP, one line each.
   std::vector<std::string> violations() const;
