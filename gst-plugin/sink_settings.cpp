@@ -95,25 +95,25 @@ Result<Pairs> to_pairs(const GstStructure* structure, const char* property) {
   return pairs;
 }
 
-Status check_cutting(const SinkSettings& settings, bool live) {
-  const ChunkSizes sizes = chunk_sizes(settings, live);
+// Against the automatic sizes of files: what passed before it was known that upstream is live must
+// not fail afterwards.
+Status check_cutting(const SinkSettings& settings) {
+  const ChunkSizes sizes = chunk_sizes(settings, false);
   if (sizes.maximum < kShortestChunk) {
     return error("max-chunk-duration is " + seconds(sizes.maximum) +
                  "; services refuse audio shorter than 0.1 s. It is in nanoseconds: 30 s are "
                  "30000000000");
   }
   if (settings.split == SplitMode::kFixed) return Success{};
-  const bool shortened_by_live = live && settings.max_chunk_duration == 0;
-  if (sizes.minimum > sizes.maximum / 2 && !shortened_by_live) {
+  if (sizes.minimum > sizes.maximum / 2) {
     return error("min-chunk-duration (" + seconds(sizes.minimum) +
                  ") may be at most half of max-chunk-duration (" + seconds(sizes.maximum) +
                  "); lower the one or raise the other");
   }
-  const std::uint64_t minimum = std::min(sizes.minimum, sizes.maximum / 2);
   if (settings.forced_overlap != SinkSettings().forced_overlap &&
-      settings.forced_overlap >= minimum / 2) {
+      settings.forced_overlap >= sizes.minimum / 2) {
     return error("forced-overlap (" + seconds(settings.forced_overlap) +
-                 ") must be less than half of min-chunk-duration (" + seconds(minimum) +
+                 ") must be less than half of min-chunk-duration (" + seconds(sizes.minimum) +
                  "); lower the one or raise the other");
   }
   return Success{};
@@ -194,8 +194,8 @@ ServiceSettings service_settings(const SinkSettings& settings) {
   return service;
 }
 
-Status check_body_size(const SinkSettings& settings, const RequestSettings& request, bool live) {
-  const std::uint64_t longest = chunk_sizes(settings, live).maximum + settings.forced_overlap;
+Status check_body_size(const SinkSettings& settings, const RequestSettings& request) {
+  const std::uint64_t longest = chunk_sizes(settings, false).maximum + settings.forced_overlap;
   const std::size_t size = body_size(request, to_frames(longest) * kBytesPerFrame);
   if (size <= kMaxBodyBytes) return Success{};
   return error("a request of max-chunk-duration would have " + std::to_string(size) +
@@ -252,13 +252,12 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
 
   if (Status status = check_job_store(settings); !status) return status.error();
   if (Status status = check_job_id(settings.job_id); !status) return status.error();
-  if (Status status = check_cutting(settings, live); !status) return status.error();
+  if (Status status = check_cutting(settings); !status) return status.error();
   if (settings.retry_delay > settings.max_retry_delay) {
     return error("retry-delay is above max-retry-delay; both are in milliseconds");
   }
   if (Status status = validate(config.service, config.request); !status) return status.error();
-  if (Status status = check_body_size(settings, config.request, live); !status)
-    return status.error();
+  if (Status status = check_body_size(settings, config.request); !status) return status.error();
   if (Status status = check_proxy(settings.proxy); !status) return status.error();
   if (Status status = check_ca_file(settings.tls_ca_file); !status) return status.error();
   if (!settings.location.empty()) {
