@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <optional>
+#include <string_view>
 
 #include "base/glib_ptr.h"
 
@@ -120,7 +120,10 @@ Status check_cutting(const SinkSettings& settings) {
 }
 
 Status check_job_id(const std::string& job_id) {
-  const auto allowed = [](char c) { return g_ascii_isalnum(c) || std::strchr("._:-", c); };
+  constexpr std::string_view kMarks = "._:-";
+  const auto allowed = [kMarks](char c) {
+    return g_ascii_isalnum(c) || kMarks.find(c) != kMarks.npos;
+  };
   if (job_id.size() > kLongestJobId || !std::all_of(job_id.begin(), job_id.end(), allowed)) {
     return error(
         "job-id may have 1 to 128 characters out of A-Z, a-z, 0-9, '.', '_', ':' and '-'; choose "
@@ -234,9 +237,8 @@ std::string printable_redis_uri(const SinkSettings& settings) {
   if (at == std::string::npos) return uri;
   const std::size_t scheme_end = uri.find("://");
   const std::size_t begin = scheme_end == std::string::npos || scheme_end > at ? 0 : scheme_end + 3;
-  const std::string user = uri.substr(begin, uri.find(':', begin) - begin);
-  const bool named = !user.empty() && begin + user.size() < at;
-  return uri.substr(0, begin) + (named ? user + "@" : "") + uri.substr(at + 1);
+  const std::string user = uri.substr(begin, std::min(uri.find(':', begin), at) - begin);
+  return uri.substr(0, begin) + (user.empty() ? "" : user + "@") + uri.substr(at + 1);
 }
 
 Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live) {
@@ -261,7 +263,8 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
   if (Status status = check_proxy(settings.proxy); !status) return status.error();
   if (Status status = check_ca_file(settings.tls_ca_file); !status) return status.error();
   if (!settings.location.empty()) {
-    if (Status status = TranscriptWriter::check(settings.location); !status) return status.error();
+    if (Status status = TranscriptWriter::check(settings.location); !status)
+      return error("location: " + status.error().message);
   }
 
   config.proxy = settings.proxy;

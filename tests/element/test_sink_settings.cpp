@@ -113,7 +113,7 @@ END_TEST
 
 START_TEST(every_property_says_what_it_does_and_when) {
   const auto specs = list_properties();
-  ck_assert_uint_eq(specs.size(), 54);
+  ck_assert_uint_eq(specs.size(), 57);
   std::set<std::string> nicks;
   for (GParamSpec* spec : specs) {
     const std::string blurb = g_param_spec_get_blurb(spec);
@@ -147,7 +147,7 @@ START_TEST(unknown_ids_are_refused) {
   SinkSettings settings;
   GValue value = G_VALUE_INIT;
   g_value_init(&value, G_TYPE_STRING);
-  for (const guint id : {0u, kPropertyStats, kPropertyStats + 54, 10000u}) {
+  for (const guint id : {0u, kPropertyStats, kPropertyStats + 57, 10000u}) {
     ck_assert(!set_sink_property(settings, id, &value));
     ck_assert(!get_sink_property(settings, id, &value));
     ck_assert(!is_live_property(id));
@@ -193,10 +193,10 @@ START_TEST(null_strings_restore_the_default) {
                "http://a/v1", "prompt", "p", "api-key", "k", nullptr);
   g_object_set(holder.get(), "model", nullptr, "redis-key-prefix", nullptr, "base-url", nullptr,
                "prompt", nullptr, "api-key", nullptr, nullptr);
-  ck_assert_str_eq(read_string(holder, "model").c_str(), "gpt-transcribe");
-  ck_assert_str_eq(read_string(holder, "redis-key-prefix").c_str(), "transcribe");
-  ck_assert_str_eq(read_string(holder, "base-url").c_str(), "https://api.openai.com/v1");
-  ck_assert_str_eq(read_string(holder, "prompt").c_str(), "(null)");
+  ck_assert(read_string(holder, "model") == "gpt-transcribe");
+  ck_assert(read_string(holder, "redis-key-prefix") == "transcribe");
+  ck_assert(read_string(holder, "base-url") == "https://api.openai.com/v1");
+  ck_assert(read_string(holder, "prompt") == "(null)");
   ck_assert(settings_of(holder).api_key.empty());
 }
 END_TEST
@@ -207,8 +207,8 @@ START_TEST(environment_gives_defaults) {
   g_setenv("OPENAI_API_KEY", "sk-env", TRUE);
   g_setenv("OPENAI_ORG_ID", "org-env", TRUE);
   g_setenv("OPENAI_PROJECT_ID", "proj-env", TRUE);
-  ck_assert_str_eq(read_string(holder, "base-url").c_str(), "http://127.0.0.1:8000/v1");
-  ck_assert_str_eq(read_string(holder, "organization").c_str(), "org-env");
+  ck_assert(read_string(holder, "base-url") == "http://127.0.0.1:8000/v1");
+  ck_assert(read_string(holder, "organization") == "org-env");
   const ServiceSettings service = config_of(settings_of(holder)).service;
   ck_assert_str_eq(service.base_url.c_str(), "http://127.0.0.1:8000/v1");
   ck_assert_str_eq(service.api_key.c_str(), "sk-env");
@@ -224,7 +224,7 @@ START_TEST(environment_gives_defaults) {
   ck_assert_str_eq(own.project.c_str(), "proj-own");
   // As some shells leave it.
   g_setenv("OPENAI_BASE_URL", "", TRUE);
-  ck_assert_str_eq(read_string(make_holder(), "base-url").c_str(), kDefaultBaseUrl);
+  ck_assert(read_string(make_holder(), "base-url") == kDefaultBaseUrl);
 }
 END_TEST
 
@@ -267,8 +267,8 @@ START_TEST(redis_uri_hides_the_password) {
   for (const auto& c : cases) {
     SinkSettings settings;
     settings.redis_uri = c.uri;
-    ck_assert_str_eq(printable_redis_uri(settings).c_str(), c.shown);
-    ck_assert_ptr_null(std::strstr(printable_redis_uri(settings).c_str(), "secret"));
+    ck_assert(printable_redis_uri(settings) == c.shown);
+    ck_assert(printable_redis_uri(settings).find("secret") == std::string::npos);
   }
 }
 END_TEST
