@@ -33,6 +33,7 @@ class LocalRecognizer(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.server.stop()
+        assert cls.server.process.returncode == 0, cls.server.process.returncode
 
     def check_error(self, answer, status, param=None):
         self.assertEqual(answer[0], status, answer)
