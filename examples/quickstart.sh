@@ -43,9 +43,9 @@ make_sample() {
   echo "$wav"
 }
 
-# Bash lets it ignore SIGINT: a Ctrl-C leaves it alive for what was recorded so far.
+# Without SIGINT: what was recorded until a Ctrl-C still needs it.
 start_server() {
-  exec {ready}< <(exec "$build/examples/local-recognizer/local-recognizer" \
+  exec {ready}< <(trap '' INT && exec "$build/examples/local-recognizer/local-recognizer" \
     --port 0 --exit-with-parent)
   server_pid=$!
   if ! read -r -t 60 OPENAI_BASE_URL <&"$ready"; then
