@@ -263,7 +263,8 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
   if (Status status = check_proxy(settings.proxy); !status) return status.error();
   if (Status status = check_ca_file(settings.tls_ca_file); !status) return status.error();
   if (!settings.location.empty()) {
-    if (Status status = TranscriptWriter::check(settings.location); !status)
+    if (Status status = TranscriptWriter::check(settings.location, settings.location_format);
+        !status)
       return error("location: " + status.error().message);
   }
 
