@@ -20,7 +20,7 @@ GstAudioInfo output_info() {
   return info;
 }
 
-// Without positions the converter would take the first channel and drop the others.
+// The converter does not know how to mix channels without positions.
 void mix_all_channels_alike(GstStructure* options, int channels) {
   GValue row = G_VALUE_INIT;
   g_value_init(&row, GST_TYPE_ARRAY);
