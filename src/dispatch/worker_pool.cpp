@@ -2,43 +2,24 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <utility>
 
 #include "base/glib_ptr.h"
-#include "base/guarded.h"
 
 namespace transcribe {
 
 struct WorkerPool::Private {
-  struct State {
-    bool closed = false;
-    unsigned running = 0;
-  };
-
   std::function<void()> run;
-  Guarded<State> state;
-  std::condition_variable idle;
   GThreadPool* pool = nullptr;
   // GLib's own locks are invisible to ThreadSanitizer, and a thread may have served another pool
-  // before: this orders what came before submit() before the run.
-  std::atomic<unsigned> tickets{0};
+  // before. This orders what came before submit() before the run, and the runs before the end.
+  std::atomic<unsigned> handovers{0};
 
-  void run_ticket() {
-    (void)tickets.load(std::memory_order_acquire);
-    {
-      auto access = state.lock();
-      if (access->closed) return;
-      access->running++;
-    }
-    run();
-    auto access = state.lock();
-    access->running--;
-    idle.notify_all();
-  }
-
-  static void on_ticket(gpointer, gpointer self) noexcept {
-    static_cast<Private*>(self)->run_ticket();
+  static void on_ticket(gpointer, gpointer data) noexcept {
+    auto* self = static_cast<Private*>(data);
+    (void)self->handovers.load(std::memory_order_acquire);
+    self->run();
+    self->handovers.fetch_add(1, std::memory_order_release);
   }
 };
 
@@ -56,18 +37,12 @@ WorkerPool::WorkerPool(unsigned max_threads, std::function<void()> run)
 }
 
 WorkerPool::~WorkerPool() {
-  {
-    auto access = d_->state.lock();
-    access->closed = true;
-    access.wait(d_->idle, [&] { return access->running == 0; });
-  }
   g_thread_pool_free(d_->pool, TRUE, TRUE);
-  // Likewise for the last ticket and the end.
-  (void)d_->state.lock();
+  (void)d_->handovers.load(std::memory_order_acquire);
 }
 
 void WorkerPool::submit() {
-  d_->tickets.fetch_add(1, std::memory_order_release);
+  d_->handovers.fetch_add(1, std::memory_order_release);
   // When the system has no thread to give, GLib keeps the ticket for the next one that is there.
   g_thread_pool_push(d_->pool, GINT_TO_POINTER(1), nullptr);
 }

@@ -100,7 +100,11 @@ START_TEST(destructor_waits_for_runs_and_drops_the_rest) {
   });
   for (int i = 0; i < 50; i++) pool->submit();
   gate.wait_entered(2);
-  std::thread opener([&] { gate.open(50); });
+  // Time for a destructor that doesn't wait to return.
+  std::thread opener([&] {
+    for (int i = 0; i < 20000; i++) std::this_thread::yield();
+    gate.open(50);
+  });
   pool.reset();
   ck_assert(ended);
   const auto state = *gate.state.lock();
