@@ -1,9 +1,9 @@
 // A file that grows by whole records.
 //
-// Regular files: a record is one write at a known offset; when it does not succeed the file is cut
-// back to the last whole record. Only a kill inside that system call can leave a part, up to a
-// page boundary: the kernel gives no more. Pipes, terminals and /dev/stdout: bytes in order,
-// never blocking; what the reader does not take is kept.
+// Regular files: a record is one write at a known offset; when it comes short the file is cut back
+// to the last whole record. Only a kill inside the system call can leave the beginning of a
+// record: no kernel promises more. Pipes, terminals and /dev/stdout: bytes in order, never
+// blocking; what the reader does not take is kept.
 //
 // What could not be written is kept in memory and tried again with the next record.
 // One thread at a time.
