@@ -45,7 +45,8 @@ struct TransportError {
   std::string message;
   // The connection had carried a request before: the usual loss of an idle connection.
   bool reused_connection = false;
-  // Refused before a byte was sent: certainly not processed by the server.
+  // A connection stood and the request began to go out. While this is false, not a byte of it
+  // was sent: the server has certainly not processed it.
   bool connected = false;
 };
 
