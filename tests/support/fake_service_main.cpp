@@ -264,6 +264,9 @@ int main(int argc, char** argv) {
   if (!parsed) {
     return complain(error->message);
   }
+  if (arguments.port < 0 || arguments.port > 65535) {
+    return complain("a port is a number up to 65535");
+  }
   Script script;
   std::string problem;
   if (!read_script(arguments, script, problem)) {
