@@ -63,6 +63,7 @@ struct JobEnd {
 class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
+  // Created and started; the end is told by on_end() and on_stopped().
   virtual void on_state(const StateChanged& change, const Counters& counters) noexcept = 0;
   virtual void on_queued(const ChunkQueued& event, const Counters& counters) noexcept = 0;
   virtual void on_retry(const ChunkRetry& event) noexcept = 0;
@@ -71,15 +72,15 @@ class EngineObserver {
   // Once per outage of the transcript file.
   virtual void on_file_error(const WriteError& error) noexcept = 0;
   virtual void on_file_recovered() noexcept = 0;
-  // Once, the last call; not after cancel().
+  // The job's end. One of the two, once, the last call. on_stopped(): after cancel().
   virtual void on_end(const JobEnd& end) noexcept = 0;
+  virtual void on_stopped(const Counters& counters) noexcept = 0;
 };
 
 struct EngineStats {
   JobState state = JobState::kQueued;
   Counters counters;
   Dispatcher::Load load;
-  double current_rate = 0;
 };
 
 class Engine {
@@ -103,6 +104,7 @@ class Engine {
   // True while the queue has room for another chunk (max_queued_chunks), or `leaky` makes it.
   // Blocks; ends on interrupt(), cancel() and the job's early end.
   Wait wait_for_room();
+  bool has_room() const;
   // The next piece, with its place in media time. Never blocks.
   void submit(AudioPiece&& piece, const MediaTime& time);
   // A span that was received and dropped by a flush.
@@ -124,6 +126,8 @@ class Engine {
 
   void update(const LiveSettings& settings);
   EngineStats stats() const;
+  // The job ends, has ended or was cancelled: nothing more is taken.
+  bool ended() const;
   const std::string& job_id() const;
 
  private:

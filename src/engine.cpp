@@ -1,0 +1,556 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <thread>
+#include <utility>
+
+#include "base/guarded.h"
+#include "job/memory_job_store.h"
+#include "openai/client.h"
+
+namespace transcribe {
+
+namespace {
+
+constexpr std::size_t kMaxEndText = 1024 * 1024;
+constexpr std::size_t kMaxNamedChunks = 20;
+constexpr std::uint64_t kRejectedAlike = 3;
+
+// The last entry of the log: what never was settled when the job ended.
+struct End {
+  std::vector<ChunkInfo> unsettled;
+  JobState state = JobState::kQueued;
+  JobReason reason = JobReason::kStopped;
+};
+
+struct Entry {
+  std::variant<Event, End> what;
+  Counters counters;
+};
+
+std::string derive_group(const ServiceSettings& service, const RequestSettings& request) {
+  CharPtr digest(g_compute_checksum_for_string(
+      G_CHECKSUM_SHA256, (service.base_url + "\n" + service.api_key + "\n" + request.model).c_str(),
+      -1));
+  return "auto-" + std::string(digest.get(), 16);
+}
+
+OpenAiClient::Config client_config(const EngineConfig& config) {
+  OpenAiClient::Config client;
+  client.service = config.service;
+  client.request = config.request;
+  client.request.prompt = config.live.prompt;
+  client.http.user_agent = config.user_agent;
+  client.http.proxy = config.proxy;
+  client.http.tls_ca_file = config.tls_ca_file;
+  client.job_id = config.job_id;
+  return client;
+}
+
+Dispatcher::Config dispatcher_config(const EngineConfig& config) {
+  Dispatcher::Config dispatcher;
+  dispatcher.limits = config.live.limits;
+  dispatcher.rate = config.live.rate;
+  dispatcher.rate_limit_group = config.rate_limit_group.empty()
+                                    ? derive_group(config.service, config.request)
+                                    : config.rate_limit_group;
+  dispatcher.seed = (static_cast<std::uint64_t>(g_random_int()) << 32) | g_random_int();
+  return dispatcher;
+}
+
+bool rejected(const Failure& failure) {
+  return failure.severity == Severity::kChunk && failure.http_status >= 400 &&
+         failure.http_status < 500;
+}
+
+}  // namespace
+
+struct Engine::Private final : public DispatchObserver {
+  // Lock order: state -> the dispatcher's. Observers are called with neither.
+  struct State {
+    explicit State(const EngineConfig& config) : job(config.job_id), live(config.live) {}
+
+    Job job;
+    LiveSettings live;
+    std::deque<Entry> log;
+    std::uint64_t next_index = 0;
+    bool interrupted = false;
+    bool finishing = false;  // no more pieces
+    bool ending = false;     // nothing new starts; the End entry follows
+    bool end_logged = false;
+    bool end_delivered = false;
+    bool cancelled = false;
+    bool quit = false;
+
+    JobReason end_reason = JobReason::kEndOfStream;
+    bool stopped = false;  // the dispatcher has given back what it will not settle
+    std::vector<ChunkInfo> unsettled;
+    std::optional<ChunkFailed> fatal;
+    std::optional<ChunkFailed> first_failed;
+    std::string failed_chunks;
+    std::uint64_t rejected_alike = 0;
+  };
+  using Access = Guarded<State>::Access;
+
+  Private(EngineConfig engine_config, EngineObserver& engine_observer, const Clock& the_clock,
+          const Log& the_log)
+      : config(std::move(engine_config)),
+        observer(engine_observer),
+        clock(the_clock),
+        log(the_log),
+        state(config) {}
+
+  void append(Access& s, Event event);
+  void maybe_end(Access& s);
+  // Stops everything. Returns false when somebody else did already.
+  bool begin_end(Access& s, JobReason reason);
+  void end_early(Access&& s);
+  void fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts);
+
+  void on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept override;
+  void on_retry(const ChunkInfo& chunk, unsigned next_attempt, Nanoseconds delay,
+                const Failure& failure) noexcept override;
+  void on_done(const ChunkInfo& chunk, Transcription&& transcription, unsigned attempts,
+               Nanoseconds latency) noexcept override;
+  void on_failed(const ChunkInfo& chunk, const Failure& failure,
+                 unsigned attempts) noexcept override;
+
+  // Event thread.
+  void run();
+  void deliver(const Entry& entry);
+  void deliver_event(const Event& event, const Counters& counters);
+  void deliver_end(const End& end, const Counters& counters);
+  void release(const Released& released, const Counters& counters);
+  void note_file(const WriteStatus& status);
+
+  const EngineConfig config;
+  EngineObserver& observer;
+  const Clock& clock;
+  const Log& log;
+
+  Guarded<State> state;
+  std::condition_variable changed;
+
+  // Event thread only.
+  MemoryJobStore store;
+  Joiner joiner;
+  std::unique_ptr<TranscriptWriter> writer;
+  bool file_failing = false;
+  std::string text;
+  bool text_truncated = false;
+
+  std::unique_ptr<OpenAiClient> client;
+  std::unique_ptr<Dispatcher> dispatcher;
+  std::thread thread;
+};
+
+void Engine::Private::append(Access& s, Event event) {
+  s->job.apply(event);
+  s->log.push_back({std::move(event), s->job.counters()});
+  changed.notify_all();
+}
+
+bool Engine::Private::begin_end(Access& s, JobReason reason) {
+  if (s->ending) return false;
+  s->ending = true;
+  s->end_reason = reason;
+  changed.notify_all();
+  return true;
+}
+
+// A worker may be between "settled" in the dispatcher and its observer call; the end waits for it,
+// so that no result is lost and none comes after the end.
+void Engine::Private::maybe_end(Access& s) {
+  if (!s->ending && s->finishing && s->job.open() == 0) {
+    begin_end(s, s->job.counters().failed > 0 ? JobReason::kChunksFailed : JobReason::kEndOfStream);
+    s->stopped = true;
+  }
+  if (!s->stopped || s->end_logged || s->job.open() != s->unsettled.size()) return;
+  s->end_logged = true;
+
+  const JobState previous = s->job.state();
+  JobState next = JobState::kFailed;
+  if (s->end_reason == JobReason::kEndOfStream) next = JobState::kCompleted;
+  if (s->end_reason == JobReason::kStopped) next = JobState::kQueued;
+  if (previous != next) append(s, StateChanged{next, previous, s->end_reason});
+  std::sort(s->unsettled.begin(), s->unsettled.end(),
+            [](const ChunkInfo& a, const ChunkInfo& b) { return a.index < b.index; });
+  s->log.push_back({End{std::move(s->unsettled), next, s->end_reason}, s->job.counters()});
+  changed.notify_all();
+}
+
+void Engine::Private::end_early(Access&& access) {
+  { const Access released = std::move(access); }
+  const auto unsettled = dispatcher->cancel();
+  auto s = state.lock();
+  s->stopped = true;
+  s->unsettled.insert(s->unsettled.end(), unsettled.begin(), unsettled.end());
+  maybe_end(s);
+}
+
+void Engine::Private::fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts) {
+  auto s = state.lock();
+  ChunkFailed event{std::make_shared<ChunkInfo>(chunk), failure, attempts};
+
+  if (failure.severity == Severity::kJob) {
+    // The chunk itself is not to blame: it stays unsettled, so that a resumed job sends it again.
+    s->unsettled.push_back(chunk);
+    if (begin_end(s, JobReason::kError)) {
+      s->fatal = std::move(event);
+      end_early(std::move(s));
+    } else {
+      maybe_end(s);
+    }
+    return;
+  }
+
+  const bool alike =
+      rejected(failure) &&
+      (!s->first_failed || (s->first_failed->failure.http_status == failure.http_status &&
+                            s->first_failed->failure.error_code == failure.error_code));
+  if (!s->first_failed) s->first_failed = event;
+  if (alike && s->job.counters().completed == 0 && s->rejected_alike == s->job.counters().failed) {
+    s->rejected_alike++;
+  }
+  const std::uint64_t failed = s->job.counters().failed;
+  if (failed < kMaxNamedChunks) {
+    s->failed_chunks += (failed == 0 ? "" : ", ") + std::to_string(chunk.index);
+  } else if (failed == kMaxNamedChunks) {
+    s->failed_chunks += ", …";
+  }
+  append(s, event);
+
+  const bool all_alike =
+      s->rejected_alike == kRejectedAlike && s->job.counters().failed == kRejectedAlike;
+  if ((all_alike || s->live.on_error == OnError::kAbort) && begin_end(s, JobReason::kError)) {
+    if (all_alike) event.failure.cause = Cause::kRejectedAlike;
+    s->fatal = std::move(event);
+    end_early(std::move(s));
+    return;
+  }
+  maybe_end(s);
+}
+
+void Engine::Private::on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept {
+  auto s = state.lock();
+  append(s, ChunkAttempt{std::make_shared<ChunkInfo>(chunk), attempt});
+}
+
+void Engine::Private::on_retry(const ChunkInfo& chunk, unsigned next_attempt, Nanoseconds delay,
+                               const Failure& failure) noexcept {
+  auto s = state.lock();
+  append(s, ChunkRetry{std::make_shared<ChunkInfo>(chunk), next_attempt, delay, failure});
+}
+
+void Engine::Private::on_done(const ChunkInfo& chunk, Transcription&& transcription,
+                              unsigned attempts, Nanoseconds latency) noexcept {
+  auto s = state.lock();
+  append(s, ChunkDone{std::make_shared<ChunkInfo>(chunk),
+                      std::make_shared<Transcription>(std::move(transcription)), attempts, latency,
+                      false});
+  maybe_end(s);
+}
+
+void Engine::Private::on_failed(const ChunkInfo& chunk, const Failure& failure,
+                                unsigned attempts) noexcept {
+  fail(chunk, failure, attempts);
+}
+
+void Engine::Private::run() {
+  for (;;) {
+    std::deque<Entry> batch;
+    {
+      auto s = state.lock();
+      s.wait(changed, [&] { return s->quit || !s->log.empty(); });
+      if (s->log.empty()) return;
+      batch.swap(s->log);
+    }
+    for (const Entry& entry : batch) deliver(entry);
+  }
+}
+
+void Engine::Private::deliver(const Entry& entry) {
+  if (const auto* end = std::get_if<End>(&entry.what)) {
+    deliver_end(*end, entry.counters);
+  } else {
+    deliver_event(std::get<Event>(entry.what), entry.counters);
+  }
+}
+
+void Engine::Private::deliver_event(const Event& event, const Counters& counters) {
+  store.record(event);
+  std::optional<Outcome> outcome;
+  if (const auto* change = std::get_if<StateChanged>(&event)) {
+    // The last change is told with the end, behind all results.
+    if (change->state == JobState::kProcessing || !change->previous)
+      observer.on_state(*change, counters);
+  } else if (const auto* queued = std::get_if<ChunkQueued>(&event)) {
+    observer.on_queued(*queued, counters);
+  } else if (const auto* retry = std::get_if<ChunkRetry>(&event)) {
+    observer.on_retry(*retry);
+  } else if (const auto* done = std::get_if<ChunkDone>(&event)) {
+    outcome = *done;
+  } else if (const auto* failed = std::get_if<ChunkFailed>(&event)) {
+    outcome = *failed;
+  } else if (const auto* skipped = std::get_if<ChunkSkipped>(&event)) {
+    outcome = *skipped;
+  }
+  if (!outcome) return;
+  for (const Released& released : joiner.add(std::move(*outcome))) release(released, counters);
+}
+
+void Engine::Private::release(const Released& released, const Counters& counters) {
+  if (released.text && !text_truncated) {
+    if (text.size() + released.text->text.size() <= kMaxEndText) {
+      text += released.text->text;
+    } else {
+      text_truncated = true;
+    }
+  }
+  if (writer) note_file(writer->write(released));
+  observer.on_released(released, counters);
+}
+
+void Engine::Private::note_file(const WriteStatus& status) {
+  if (status.ok() == !file_failing) return;
+  file_failing = !status.ok();
+  if (file_failing) {
+    observer.on_file_error(status.error());
+  } else {
+    observer.on_file_recovered();
+  }
+}
+
+void Engine::Private::deliver_end(const End& end, const Counters& counters) {
+  // What was settled behind an unsettled chunk is still told; the holes stay visible in the file.
+  std::vector<Released> rest = joiner.finish();
+  auto hole = end.unsettled.begin();
+  const auto holes_before = [&](std::uint64_t index) {
+    for (; hole != end.unsettled.end() && hole->index < index; ++hole) {
+      if (writer) note_file(writer->write_unsettled(*hole));
+    }
+  };
+  for (const Released& released : rest) {
+    holes_before(chunk_of(released.outcome).index);
+    release(released, counters);
+  }
+  holes_before(UINT64_MAX);
+
+  JobEnd result;
+  result.state = end.state;
+  result.reason = end.reason;
+  result.counters = counters;
+  result.text = std::move(text);
+  result.text_truncated = text_truncated;
+  if (writer) {
+    if (const WriteStatus status = writer->finish(end.state, store); !status)
+      result.incomplete_file = status.error();
+  }
+  bool cancelled = false;
+  {
+    auto s = state.lock();
+    result.fatal = s->fatal;
+    result.first_failed = s->first_failed;
+    result.failed_chunks = s->failed_chunks;
+    cancelled = end.reason == JobReason::kStopped;
+  }
+  if (cancelled) {
+    observer.on_stopped(counters);
+  } else {
+    observer.on_end(result);
+  }
+  auto s = state.lock();
+  s->end_delivered = true;
+  changed.notify_all();
+}
+
+Engine::Engine(std::unique_ptr<Private> d) : d_(std::move(d)) {}
+
+Result<std::unique_ptr<Engine>> Engine::create(EngineConfig config, EngineObserver& observer,
+                                               const Clock& clock, const Log& log) {
+  auto d = std::make_unique<Private>(std::move(config), observer, clock, log);
+  auto client = OpenAiClient::create(client_config(d->config), clock, log);
+  if (!client) return client.error();
+  d->client = std::move(*client);
+  if (!d->config.location.empty()) {
+    auto writer =
+        TranscriptWriter::open(d->config.location, d->config.location_format, d->config.job_id);
+    if (!writer) return Error{writer.error().message};
+    d->writer = std::move(*writer);
+  }
+  d->dispatcher =
+      std::make_unique<Dispatcher>(dispatcher_config(d->config), *d->client, *d, clock, log);
+  Private* const shared = d.get();
+  std::unique_ptr<Engine> engine(new Engine(std::move(d)));
+  shared->thread = std::thread([shared] { shared->run(); });
+  auto s = shared->state.lock();
+  shared->append(s, StateChanged{JobState::kQueued, std::nullopt, JobReason::kCreated});
+  return engine;
+}
+
+Engine::~Engine() {
+  cancel();
+  d_->dispatcher.reset();
+  {
+    auto s = d_->state.lock();
+    s->quit = true;
+    d_->changed.notify_all();
+  }
+  d_->thread.join();
+}
+
+void Engine::start() {
+  auto s = d_->state.lock();
+  if (s->ending || s->job.state() != JobState::kQueued) return;
+  d_->append(s, StateChanged{JobState::kProcessing, JobState::kQueued, JobReason::kStart});
+}
+
+Engine::Wait Engine::wait_for_room() {
+  auto s = d_->state.lock();
+  const auto room = [&] {
+    return s->live.leaky != Leaky::kNo ||
+           d_->dispatcher->load().waiting < s->live.max_queued_chunks;
+  };
+  s.wait(d_->changed, [&] { return s->interrupted || s->ending || room(); });
+  if (s->ending) return Wait::kEnded;
+  if (s->interrupted) return Wait::kInterrupted;
+  return Wait::kDone;
+}
+
+bool Engine::has_room() const {
+  auto s = d_->state.lock();
+  return s->ending || s->live.leaky != Leaky::kNo ||
+         d_->dispatcher->load().waiting < s->live.max_queued_chunks;
+}
+
+void Engine::submit(AudioPiece&& piece, const MediaTime& time) {
+  auto info = std::make_shared<ChunkInfo>();
+  info->core = piece.core;
+  info->payload = piece.payload;
+  info->time = time;
+  info->reason = piece.reason;
+  info->mask = std::move(piece.mask);
+
+  auto s = d_->state.lock();
+  if (s->ending) return;
+  info->index = s->next_index++;
+  if (piece.skipped) {
+    d_->append(s, ChunkSkipped{std::move(info), SkipReason::kSilence});
+    return;
+  }
+
+  bool drop_new = false;
+  if (s->live.leaky != Leaky::kNo && d_->dispatcher->load().waiting >= s->live.max_queued_chunks) {
+    std::optional<ChunkInfo> oldest;
+    if (s->live.leaky == Leaky::kDownstream) oldest = d_->dispatcher->drop_oldest();
+    if (oldest) {
+      d_->append(
+          s, ChunkSkipped{std::make_shared<ChunkInfo>(std::move(*oldest)), SkipReason::kQueueFull});
+    } else {
+      drop_new = true;
+    }
+  }
+  const std::uint64_t bytes = 44 + g_bytes_get_size(piece.pcm.get());
+  d_->append(s, ChunkQueued{info, bytes});
+  if (drop_new) {
+    d_->append(s, ChunkSkipped{std::move(info), SkipReason::kQueueFull});
+    return;
+  }
+  d_->dispatcher->submit(Chunk{*info, std::move(piece.pcm), d_->clock.now()});
+}
+
+void Engine::skip_flushed(const FrameSpan& span, const MediaTime& time) {
+  auto info = std::make_shared<ChunkInfo>();
+  info->core = info->payload = span;
+  info->time = time;
+  info->reason = CutReason::kDiscontinuity;
+  auto s = d_->state.lock();
+  if (s->ending) return;
+  info->index = s->next_index++;
+  d_->append(s, ChunkSkipped{std::move(info), SkipReason::kFlushed});
+}
+
+void Engine::finish() {
+  auto s = d_->state.lock();
+  s->finishing = true;
+  d_->maybe_end(s);
+}
+
+Engine::Wait Engine::wait_finished(std::optional<TimePoint> deadline) {
+  auto s = d_->state.lock();
+  const auto over = [&] { return s->interrupted || s->end_delivered || s->cancelled; };
+  if (!deadline) {
+    s.wait(d_->changed, over);
+  } else if (!s.wait_until(d_->changed, *deadline, over)) {
+    return Wait::kTimeout;
+  }
+  if (s->cancelled) return Wait::kEnded;
+  return s->end_delivered ? Wait::kDone : Wait::kInterrupted;
+}
+
+void Engine::expire() {
+  for (const ChunkInfo& chunk : d_->dispatcher->flush()) {
+    Failure failure;
+    failure.severity = Severity::kChunk;
+    failure.cause = Cause::kTimeBudget;
+    failure.reason = "eos-timeout";
+    failure.message =
+        "The end of the stream came and eos-timeout was over before this chunk was transcribed; "
+        "raise eos-timeout";
+    d_->fail(chunk, failure, 0);
+  }
+}
+
+void Engine::interrupt(bool interrupted) {
+  auto s = d_->state.lock();
+  s->interrupted = interrupted;
+  d_->changed.notify_all();
+}
+
+void Engine::flush() {
+  {
+    auto s = d_->state.lock();
+    if (s->ending) return;
+    s->finishing = false;
+  }
+  const auto unsettled = d_->dispatcher->flush();
+  auto s = d_->state.lock();
+  for (const ChunkInfo& chunk : unsettled) {
+    d_->append(s, ChunkSkipped{std::make_shared<ChunkInfo>(chunk), SkipReason::kFlushed});
+  }
+  d_->maybe_end(s);
+}
+
+void Engine::cancel() {
+  auto s = d_->state.lock();
+  s->cancelled = true;
+  d_->changed.notify_all();
+  if (d_->begin_end(s, JobReason::kStopped)) d_->end_early(std::move(s));
+}
+
+void Engine::update(const LiveSettings& settings) {
+  {
+    auto s = d_->state.lock();
+    s->live = settings;
+    d_->changed.notify_all();
+  }
+  d_->client->set_prompt(settings.prompt);
+  d_->dispatcher->set_limits(settings.limits, settings.rate);
+}
+
+EngineStats Engine::stats() const {
+  EngineStats stats;
+  stats.load = d_->dispatcher->load();
+  auto s = d_->state.lock();
+  stats.state = s->job.state();
+  stats.counters = s->job.counters();
+  return stats;
+}
+
+bool Engine::ended() const { return d_->state.lock()->ending; }
+
+const std::string& Engine::job_id() const { return d_->config.job_id; }
+
+}  // namespace transcribe
