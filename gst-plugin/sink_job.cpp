@@ -1,0 +1,375 @@
+#include "sink_job.h"
+
+#include <utility>
+
+#include "http/client.h"
+
+namespace transcribe {
+
+class SinkJob::DebugLog final : public Log {
+ public:
+  DebugLog(GObject* object, GstDebugCategory* category) : object_(object), category_(category) {}
+
+  bool enabled(LogLevel level) const override {
+    return gst_debug_category_get_threshold(category_) >= gst_level(level);
+  }
+  void write(LogLevel level, const std::string& text) const override {
+    gst_debug_log(category_, gst_level(level), "engine", "", 0, object_, "%s", text.c_str());
+  }
+
+ private:
+  static GstDebugLevel gst_level(LogLevel level) {
+    switch (level) {
+      case LogLevel::kError:
+        return GST_LEVEL_ERROR;
+      case LogLevel::kWarning:
+        return GST_LEVEL_WARNING;
+      case LogLevel::kInfo:
+        return GST_LEVEL_INFO;
+      case LogLevel::kDebug:
+        break;
+    }
+    return GST_LEVEL_DEBUG;
+  }
+
+  GObject* const object_;
+  GstDebugCategory* const category_;
+};
+
+SinkJob::SinkJob(GstBaseSink* sink, GstDebugCategory* category)
+    : sink_(sink),
+      log_(std::make_unique<DebugLog>(G_OBJECT(sink), category)),
+      messages_(GST_ELEMENT(sink)) {}
+
+SinkJob::~SinkJob() = default;
+
+bool SinkJob::set_property(guint id, const GValue* value) {
+  std::optional<LiveSettings> live;
+  {
+    auto settings = settings_.lock();
+    if (!set_sink_property(*settings, id, value)) return false;
+    if (is_live_property(id)) live = make_live_settings(*settings, live_);
+    messages_.set_post_messages(settings->post_messages);
+    messages_.set_on_error(settings->on_error);
+  }
+  if (const EnginePtr current = engine(); current && live) current->update(*live);
+  return true;
+}
+
+bool SinkJob::get_property(guint id, GValue* value) {
+  if (id == kPropertyStats) {
+    g_value_take_boxed(value, stats());
+    return true;
+  }
+  auto settings = settings_.lock();
+  return get_sink_property(*settings, id, value);
+}
+
+GstStructure* SinkJob::stats() {
+  EngineStats current;
+  if (const EnginePtr engine = this->engine()) {
+    current = engine->stats();
+  } else {
+    current = *last_stats_.lock();
+  }
+  GstStructure* structure = gst_base_sink_get_stats(sink_);
+  gst_structure_set_name(structure, "application/x-openaitranscribe-sink-stats");
+  gst_structure_set(structure, "state", G_TYPE_STRING, to_string(current.state).data(), "queued",
+                    G_TYPE_UINT64, static_cast<guint64>(current.load.waiting), "in-flight",
+                    G_TYPE_UINT64, static_cast<guint64>(current.load.in_flight), nullptr);
+  add_counters(structure, current.counters);
+  return structure;
+}
+
+bool SinkJob::prepare() {
+  if (libsoup2_is_loaded()) {
+    GST_ELEMENT_ERROR(sink_, RESOURCE, FAILED,
+                      ("libsoup 2 is loaded in this process; openaitranscribesink needs libsoup 3 "
+                       "and can't run beside it"),
+                      (nullptr));
+    return false;
+  }
+  SinkSettings settings = *settings_.lock();
+  const auto config = make_engine_config(settings, false);
+  if (!config) {
+    GST_ELEMENT_ERROR(sink_, RESOURCE, SETTINGS, ("%s", config.error().message.c_str()), (nullptr));
+    return false;
+  }
+  if (settings.job_id.empty()) {
+    settings_.lock()->automatic_job_id = config->job_id;
+    fresh_id_ = true;
+  }
+  const ServiceSettings& service = config->service;
+  if (!service.api_key.empty() && service.auth_scheme != AuthScheme::kNone &&
+      g_str_has_prefix(service.base_url.c_str(), "http:") && !is_loopback(service.base_url)) {
+    GST_ELEMENT_WARNING(sink_, RESOURCE, SETTINGS,
+                        ("The API key goes unencrypted to %s; use an https base-url or "
+                         "auth-scheme=none",
+                         printable_url(service.base_url).c_str()),
+                        (nullptr));
+  }
+  return true;
+}
+
+bool SinkJob::open() {
+  SinkSettings settings = *settings_.lock();
+  auto config = make_engine_config(settings, false);
+  if (!config) {
+    GST_ELEMENT_ERROR(sink_, RESOURCE, SETTINGS, ("%s", config.error().message.c_str()), (nullptr));
+    return false;
+  }
+  if (settings.job_id.empty()) {
+    if (fresh_id_) config->job_id = settings.automatic_job_id;
+    fresh_id_ = false;
+    settings_.lock()->automatic_job_id = config->job_id;
+  }
+  config->user_agent = "openaitranscribe/" VERSION " GStreamer/" +
+                       std::to_string(GST_VERSION_MAJOR) + "." + std::to_string(GST_VERSION_MINOR);
+  stream_ready_ = false;
+  messages_.reset(config->job_id);
+  messages_.set_post_messages(settings.post_messages);
+  messages_.set_on_error(settings.on_error);
+  duration_stale_ = true;
+  warned_blocked_ = false;
+  auto created = Engine::create(std::move(*config), messages_, clock_, *log_);
+  if (!created) {
+    GST_ELEMENT_ERROR(sink_, RESOURCE, OPEN_WRITE, ("%s", created.error().message.c_str()),
+                      (nullptr));
+    return false;
+  }
+  EnginePtr last = std::move(*created);
+  engine_.lock()->swap(last);
+  last.reset();
+
+  auto stream = stream_.lock();
+  if (!*stream) {
+    *stream = std::make_unique<SinkStream>(
+        [this](AudioPiece&& piece, const MediaTime& time) { submit(std::move(piece), time); },
+        settings.silence_duration);
+  }
+  return true;
+}
+
+void SinkJob::cancel() {
+  if (const EnginePtr current = engine()) current->cancel();
+}
+
+void SinkJob::close() {
+  EnginePtr last;
+  {
+    auto current = engine_.lock();
+    last = std::move(*current);
+    current->reset();
+  }
+  if (last) *last_stats_.lock() = last->stats();
+  // Joins the engine's threads: nothing is posted after this.
+  last.reset();
+  stream_.lock()->reset();
+  live_ = false;
+}
+
+SinkJob::EnginePtr SinkJob::engine() { return *engine_.lock(); }
+
+void SinkJob::submit(AudioPiece&& piece, const MediaTime& time) {
+  if (const EnginePtr current = engine()) current->submit(std::move(piece), time);
+  duration_stale_ = true;
+}
+
+bool SinkJob::query_live() {
+  GstQuery* query = gst_query_new_latency();
+  gboolean live = FALSE;
+  if (gst_pad_peer_query(GST_BASE_SINK_PAD(sink_), query))
+    gst_query_parse_latency(query, &live, nullptr, nullptr);
+  gst_query_unref(query);
+  return live != FALSE;
+}
+
+void SinkJob::query_duration() {
+  if (!duration_stale_.exchange(false)) return;
+  gint64 duration = -1;
+  if (gst_pad_peer_query_duration(GST_BASE_SINK_PAD(sink_), GST_FORMAT_TIME, &duration) &&
+      duration > 0)
+    messages_.set_duration(static_cast<GstClockTime>(duration));
+}
+
+SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
+  flow = GST_FLOW_OK;
+  EnginePtr current = engine();
+  if (!current) {
+    flow = GST_FLOW_FLUSHING;
+    return nullptr;
+  }
+  if (current->ended()) {
+    flow = wait_for_end(*current, std::nullopt);
+    if (flow != GST_FLOW_OK) return nullptr;
+    // Data after the end (a seek after EOS) is another job.
+    if (!settings_.lock()->job_id.empty()) {
+      GST_ELEMENT_ERROR(sink_, RESOURCE, SETTINGS,
+                        ("Job \"%s\" has ended; data that follows needs another job-id: set "
+                         "job-id in READY, or leave it unset",
+                         current->job_id().c_str()),
+                        (nullptr));
+      flow = GST_FLOW_ERROR;
+      return nullptr;
+    }
+    current.reset();
+    if (!open()) {
+      flow = GST_FLOW_ERROR;
+      return nullptr;
+    }
+    current = engine();
+  }
+  if (!stream_ready_) {
+    stream_ready_ = true;
+    live_ = query_live();
+    const SinkSettings settings = *settings_.lock();
+    if (live_) current->update(make_live_settings(settings, true));
+    (*stream_.lock())->open(make_chunker_config(settings, live_));
+    query_duration();
+    current->start();
+  }
+  return current;
+}
+
+GstFlowReturn SinkJob::wait_for_room(Engine& engine) {
+  if (live_ && !warned_blocked_ && !engine.has_room()) {
+    warned_blocked_ = true;
+    GST_ELEMENT_WARNING(sink_, RESOURCE, BUSY,
+                        ("The service is slower than the live stream, which is held back; set "
+                         "leaky, or raise max-parallel, requests-per-second or max-queued-chunks"),
+                        (nullptr));
+  }
+  for (;;) {
+    switch (engine.wait_for_room()) {
+      case Engine::Wait::kDone:
+        return GST_FLOW_OK;
+      case Engine::Wait::kInterrupted: {
+        const GstFlowReturn flow = gst_base_sink_wait_preroll(sink_);
+        if (flow != GST_FLOW_OK) return flow;
+        break;
+      }
+      case Engine::Wait::kEnded:
+      case Engine::Wait::kTimeout: {
+        const GstFlowReturn flow = wait_for_end(engine, std::nullopt);
+        return flow == GST_FLOW_OK ? GST_FLOW_FLUSHING : flow;
+      }
+    }
+  }
+}
+
+GstFlowReturn SinkJob::wait_for_end(Engine& engine, std::optional<TimePoint> deadline) {
+  for (;;) {
+    switch (engine.wait_finished(deadline)) {
+      case Engine::Wait::kDone:
+        return messages_.flow();
+      case Engine::Wait::kEnded:
+        return GST_FLOW_FLUSHING;
+      case Engine::Wait::kTimeout:
+        engine.expire();
+        deadline.reset();
+        break;
+      case Engine::Wait::kInterrupted: {
+        const GstFlowReturn flow = gst_base_sink_wait_preroll(sink_);
+        if (flow != GST_FLOW_OK) return flow;
+        break;
+      }
+    }
+  }
+}
+
+bool SinkJob::set_caps(GstCaps* caps) {
+  GstAudioInfo info;
+  if (!gst_audio_info_from_caps(&info, caps)) {
+    GST_ELEMENT_ERROR(sink_, STREAM, FORMAT, ("These caps are no raw audio"),
+                      ("%" GST_PTR_FORMAT, caps));
+    return false;
+  }
+  auto stream = stream_.lock();
+  if (!*stream) return false;
+  const Status status = (*stream)->set_caps(info);
+  if (status) return true;
+  GST_ELEMENT_ERROR(sink_, STREAM, FORMAT, ("%s", status.error().message.c_str()),
+                    ("%" GST_PTR_FORMAT, caps));
+  return false;
+}
+
+bool SinkJob::set_segment(const GstSegment& segment) {
+  if (segment.rate < 0) {
+    GST_ELEMENT_ERROR(
+        sink_, STREAM, FORMAT,
+        ("Audio that plays backwards can't be transcribed; seek with a positive rate"), (nullptr));
+    return false;
+  }
+  auto stream = stream_.lock();
+  if (*stream) (*stream)->set_segment(segment);
+  return true;
+}
+
+GstFlowReturn SinkJob::render(GstBuffer* buffer) {
+  GstFlowReturn flow = GST_FLOW_OK;
+  const EnginePtr current = acquire(flow);
+  if (!current) return flow;
+  query_duration();
+  flow = wait_for_room(*current);
+  if (flow != GST_FLOW_OK) return flow;
+  (*stream_.lock())->begin(buffer);
+  for (;;) {
+    const Result<bool> more = (*stream_.lock())->step();
+    if (!more) {
+      GST_ELEMENT_ERROR(sink_, STREAM, FORMAT, ("%s", more.error().message.c_str()), (nullptr));
+      return GST_FLOW_ERROR;
+    }
+    if (!*more) return GST_FLOW_OK;
+    flow = wait_for_room(*current);
+    if (flow != GST_FLOW_OK) return flow;
+  }
+}
+
+GstFlowReturn SinkJob::gap(GstClockTime timestamp, GstClockTime duration) {
+  const EnginePtr current = engine();
+  if (!current || !stream_ready_ || current->ended()) return GST_FLOW_OK;
+  const GstFlowReturn flow = wait_for_room(*current);
+  if (flow == GST_FLOW_OK) (*stream_.lock())->gap(timestamp, duration);
+  return flow;
+}
+
+GstFlowReturn SinkJob::drain() {
+  // After a flush without data there is nothing new to end.
+  if (const EnginePtr current = engine(); current && current->ended())
+    return wait_for_end(*current, std::nullopt);
+  GstFlowReturn flow = GST_FLOW_OK;
+  const EnginePtr current = acquire(flow);
+  if (!current) return flow;
+  (*stream_.lock())->finish();
+  current->finish();
+  std::optional<TimePoint> deadline;
+  const GstClockTime timeout = settings_.lock()->eos_timeout;
+  if (GST_CLOCK_TIME_IS_VALID(timeout))
+    deadline = clock_.now() + Nanoseconds(static_cast<std::int64_t>(
+                                  MIN(timeout, static_cast<GstClockTime>(G_MAXINT64 / 2))));
+  return wait_for_end(*current, deadline);
+}
+
+void SinkJob::interrupt(bool interrupted) {
+  if (const EnginePtr current = engine()) current->interrupt(interrupted);
+}
+
+void SinkJob::flush_start() {
+  if (const EnginePtr current = engine()) current->flush();
+}
+
+void SinkJob::flush_stop() {
+  const EnginePtr current = engine();
+  if (!current) return;
+  // Again: the streaming thread may have cut a chunk on its way out.
+  current->flush();
+  auto stream = stream_.lock();
+  if (const auto dropped = (*stream)->flush()) current->skip_flushed(dropped->span, dropped->time);
+}
+
+void SinkJob::split_now() {
+  auto stream = stream_.lock();
+  if (*stream && (*stream)->is_open()) (*stream)->cut();
+}
+
+}  // namespace transcribe

@@ -1,0 +1,84 @@
+// One job of the element at a time: engine, stream and messages, and how the streaming thread
+// waits on them without ever blocking a state change.
+//
+// Threads: open(), close(), cancel(): application (open() also streaming, after EOS and a seek).
+// render(), drain(), gap(), set_caps(), set_segment(): streaming. The rest: any.
+// Lock order: stream_ -> the engine's; settings_ is never held over a call.
+#pragma once
+
+#include <gst/base/gstbasesink.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "base/guarded.h"
+#include "engine.h"
+#include "sink_messages.h"
+#include "sink_settings.h"
+#include "sink_stream.h"
+
+namespace transcribe {
+
+class SinkJob {
+ public:
+  // `sink` outlives this object.
+  SinkJob(GstBaseSink* sink, GstDebugCategory* category);
+  ~SinkJob();
+
+  bool set_property(guint id, const GValue* value);
+  bool get_property(guint id, GValue* value);
+  GstStructure* stats();
+
+  // NULL→READY: checks the settings; posts an ERROR when something is wrong.
+  bool prepare();
+  // READY→PAUSED: a new job. Posts an ERROR when it can't be created.
+  bool open();
+  // PAUSED→READY: ends every wait and request at once; close() then tidies up, after the pad was
+  // deactivated.
+  void cancel();
+  void close();
+
+  bool set_caps(GstCaps* caps);
+  bool set_segment(const GstSegment& segment);
+  GstFlowReturn render(GstBuffer* buffer);
+  GstFlowReturn gap(GstClockTime timestamp, GstClockTime duration);
+  // EOS: cuts the tail and holds on until the job has ended.
+  GstFlowReturn drain();
+
+  void interrupt(bool interrupted);
+  void flush_start();
+  void flush_stop();
+  void split_now();
+
+ private:
+  class DebugLog;
+  using EnginePtr = std::shared_ptr<Engine>;
+
+  EnginePtr engine();
+  // An engine that takes data, the first time started; null: the flow return is in `flow`.
+  EnginePtr acquire(GstFlowReturn& flow);
+  GstFlowReturn wait_for_room(Engine& engine);
+  GstFlowReturn wait_for_end(Engine& engine, std::optional<TimePoint> deadline);
+  bool query_live();
+  void query_duration();
+  void submit(AudioPiece&& piece, const MediaTime& time);
+
+  GstBaseSink* const sink_;
+  const SystemClock clock_;
+  const std::unique_ptr<DebugLog> log_;
+  SinkMessages messages_;
+  Guarded<SinkSettings> settings_;
+  Guarded<EnginePtr> engine_;
+  // Shared with split-now, which may come from any thread.
+  Guarded<std::unique_ptr<SinkStream>> stream_;
+  Guarded<EngineStats> last_stats_;
+
+  std::atomic<bool> live_{false};
+  std::atomic<bool> duration_stale_{true};
+  bool fresh_id_ = false;      // the automatic id was not used yet
+  bool stream_ready_ = false;  // streaming thread: the job was started and the stream opened
+  bool warned_blocked_ = false;
+};
+
+}  // namespace transcribe

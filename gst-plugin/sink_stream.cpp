@@ -1,0 +1,185 @@
+#include "sink_stream.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace transcribe {
+
+namespace {
+
+// Jitter below this is smoothed; more is a hole or an overlap.
+constexpr GstClockTime kAlignmentThreshold = 20 * GST_MSECOND;
+
+}  // namespace
+
+SinkStream::SinkStream(Submit submit, GstClockTime max_silence)
+    : submit_(std::move(submit)), max_silence_(max_silence) {
+  gst_audio_info_init(&info_);
+  gst_segment_init(&segment_, GST_FORMAT_TIME);
+}
+
+SinkStream::~SinkStream() = default;
+
+void SinkStream::open(const Chunker::Config& config) {
+  chunker_ =
+      std::make_unique<Chunker>(config, [this](AudioPiece&& piece) { emit(std::move(piece)); });
+  slice_frames_ = std::min<std::uint64_t>(config.max_frames, kSampleRate);
+}
+
+Status SinkStream::set_caps(const GstAudioInfo& info) {
+  if (run_) end_run(CutReason::kDiscontinuity);
+  if (Status status = normalizer_.configure(info); !status) return status;
+  info_ = info;
+  align_.reset(gst_audio_stream_align_new(GST_AUDIO_INFO_RATE(&info), kAlignmentThreshold, 0));
+  return Success{};
+}
+
+void SinkStream::set_segment(const GstSegment& segment) {
+  GstSegment next = segment;
+  // Bytes or frames (an appsrc that was not told otherwise) say nothing about time: the time line
+  // starts at 0.
+  if (next.format != GST_FORMAT_TIME) gst_segment_init(&next, GST_FORMAT_TIME);
+  GstSegment same_but_position = next;
+  same_but_position.position = segment_.position;
+  if (!gst_segment_is_equal(&same_but_position, &segment_)) {
+    if (run_) end_run(CutReason::kDiscontinuity);
+    if (align_) gst_audio_stream_align_mark_discont(align_.get());
+  }
+  segment_ = next;
+}
+
+void SinkStream::begin(GstBuffer* buffer) {
+  pending_.reset();
+  const bool timed = GST_BUFFER_PTS_IS_VALID(buffer);
+  GstBuffer* clipped = gst_buffer_ref(buffer);
+  if (timed) {
+    clipped = gst_audio_buffer_clip(clipped, &segment_, GST_AUDIO_INFO_RATE(&info_),
+                                    GST_AUDIO_INFO_BPF(&info_));
+    if (clipped == nullptr) return;
+  }
+  pending_.reset(clipped);
+
+  const GstAudioMeta* meta = gst_buffer_get_audio_meta(clipped);
+  pending_offset_ = 0;
+  pending_frames_ =
+      meta != nullptr ? meta->samples : gst_buffer_get_size(clipped) / GST_AUDIO_INFO_BPF(&info_);
+  if (pending_frames_ == 0) {
+    pending_.reset();
+    return;
+  }
+
+  GstClockTime timestamp = GST_BUFFER_PTS(clipped);
+  if (!timed) timestamp = run_ ? expected_timestamp() : segment_.start;
+  const bool flagged = GST_BUFFER_FLAG_IS_SET(clipped, GST_BUFFER_FLAG_DISCONT) ||
+                       GST_BUFFER_FLAG_IS_SET(clipped, GST_BUFFER_FLAG_RESYNC);
+  GstClockTime aligned = timestamp;
+  const bool discont = gst_audio_stream_align_process(align_.get(), flagged || !run_, timestamp,
+                                                      static_cast<guint>(pending_frames_), &aligned,
+                                                      nullptr, nullptr);
+  if (discont || !run_) {
+    if (run_) end_run(CutReason::kDiscontinuity);
+    begin_run(aligned);
+  }
+}
+
+Result<bool> SinkStream::step() {
+  if (!pending_) return false;
+  const std::uint64_t rate = GST_AUDIO_INFO_RATE(&info_);
+  const std::uint64_t slice = std::max<std::uint64_t>(1, slice_frames_ * rate / kSampleRate);
+  const std::uint64_t frames = std::min(slice, pending_frames_ - pending_offset_);
+  if (GST_BUFFER_FLAG_IS_SET(pending_.get(), GST_BUFFER_FLAG_GAP)) {
+    normalizer_.push_silence(frames, samples_);
+  } else if (Status status = normalizer_.push(pending_.get(), samples_, pending_offset_, frames);
+             !status) {
+    pending_.reset();
+    return status.error();
+  }
+  pending_offset_ += frames;
+  run_->frames_in += frames;
+  feed();
+  if (pending_offset_ < pending_frames_) return true;
+  pending_.reset();
+  return false;
+}
+
+void SinkStream::gap(GstClockTime timestamp, GstClockTime duration) {
+  if (!run_ || !GST_CLOCK_TIME_IS_VALID(timestamp) || !GST_CLOCK_TIME_IS_VALID(duration)) return;
+  const GstClockTime expected = expected_timestamp();
+  const GstClockTime end = timestamp + duration;
+  if (end <= expected) return;
+  if (end - expected > max_silence_) {
+    end_run(CutReason::kSilence);
+    return;
+  }
+  const std::uint64_t frames =
+      gst_util_uint64_scale_round(end - expected, GST_AUDIO_INFO_RATE(&info_), GST_SECOND);
+  gst_audio_stream_align_process(align_.get(), FALSE, expected, static_cast<guint>(frames), nullptr,
+                                 nullptr, nullptr);
+  normalizer_.push_silence(frames, samples_);
+  run_->frames_in += frames;
+  feed();
+}
+
+void SinkStream::cut() {
+  if (run_) chunker_->cut(CutReason::kRequested);
+}
+
+void SinkStream::finish() {
+  if (run_) end_run(CutReason::kEndOfStream);
+}
+
+std::optional<SinkStream::Dropped> SinkStream::flush() {
+  pending_.reset();
+  normalizer_.reset();
+  samples_.clear();
+  std::optional<Dropped> dropped;
+  if (run_) {
+    const FrameSpan span = chunker_->drop();
+    if (span.frames() > 0) dropped = Dropped{span, media_time(span.begin)};
+  }
+  run_.reset();
+  if (align_) gst_audio_stream_align_mark_discont(align_.get());
+  return dropped;
+}
+
+GstClockTime SinkStream::expected_timestamp() const {
+  return run_->timestamp +
+         gst_util_uint64_scale_round(run_->frames_in, GST_SECOND, GST_AUDIO_INFO_RATE(&info_));
+}
+
+void SinkStream::begin_run(GstClockTime timestamp) {
+  run_ = Run{chunker_->position(), timestamp, 0};
+}
+
+void SinkStream::end_run(CutReason reason) {
+  normalizer_.flush(samples_);
+  feed();
+  chunker_->cut(reason);
+  run_.reset();
+}
+
+void SinkStream::feed() {
+  chunker_->push(samples_);
+  samples_.clear();
+}
+
+void SinkStream::emit(AudioPiece&& piece) {
+  const MediaTime time = media_time(piece.core.begin);
+  submit_(std::move(piece), time);
+}
+
+MediaTime SinkStream::media_time(std::uint64_t position) const {
+  MediaTime time;
+  const Nanoseconds offset = frames_to_time(position - run_->position);
+  time.timestamp = Nanoseconds(static_cast<std::int64_t>(run_->timestamp)) + offset;
+  const auto timestamp = static_cast<GstClockTime>(time.timestamp.count());
+  const GstClockTime stream = gst_segment_to_stream_time(&segment_, GST_FORMAT_TIME, timestamp);
+  const GstClockTime running = gst_segment_to_running_time(&segment_, GST_FORMAT_TIME, timestamp);
+  if (GST_CLOCK_TIME_IS_VALID(stream))
+    time.stream_time = Nanoseconds(static_cast<std::int64_t>(stream));
+  if (GST_CLOCK_TIME_IS_VALID(running))
+    time.running_time = Nanoseconds(static_cast<std::int64_t>(running));
+  return time;
+}
+
+}  // namespace transcribe

@@ -1,0 +1,93 @@
+// The streaming side of the sink: buffers, events and caps in, pieces with their media time out.
+//
+// Clips to the segment, aligns (GstAudioStreamAlign), keeps the time line over gaps, normalises,
+// and feeds the chunker. A stretch of samples without a hole is a run; a run ends at DISCONT, at a
+// jump above the tolerance, at a new segment or new caps, in a long gap and at EOS, and no chunk
+// crosses its end. The owner serialises the calls.
+#pragma once
+
+#include <gst/audio/audio.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "audio/chunker.h"
+#include "audio_normalizer.h"
+
+namespace transcribe {
+
+class SinkStream {
+ public:
+  using Submit = std::function<void(AudioPiece&&, const MediaTime&)>;
+
+  // `submit` runs inside the calls below. `max_silence`: longest gap that is filled with silence.
+  SinkStream(Submit submit, GstClockTime max_silence);
+  ~SinkStream();
+
+  // Before the first buffer of a job: sizes depend on whether upstream is live.
+  void open(const Chunker::Config& config);
+  bool is_open() const { return chunker_ != nullptr; }
+
+  Status set_caps(const GstAudioInfo& info);
+  // A segment that differs in more than its position ends the run.
+  void set_segment(const GstSegment& segment);
+
+  // Takes a buffer in; step() then works it off in slices of at most a second, so that the owner
+  // can wait for room in between. step() returns true while there is more.
+  void begin(GstBuffer* buffer);
+  Result<bool> step();
+
+  void gap(GstClockTime timestamp, GstClockTime duration);
+  // split-now: what is buffered becomes a chunk, the run goes on.
+  void cut();
+  // EOS: drains everything.
+  void finish();
+
+  // After a flush: forgets what is buffered. What was received of it and never cut, if anything.
+  struct Dropped {
+    FrameSpan span;
+    MediaTime time;
+  };
+  std::optional<Dropped> flush();
+
+ private:
+  struct AlignFree {
+    void operator()(GstAudioStreamAlign* align) const { gst_audio_stream_align_free(align); }
+  };
+  struct BufferUnref {
+    void operator()(GstBuffer* buffer) const { gst_buffer_unref(buffer); }
+  };
+  // Media time of the first sample after a hole, and how far the input has come since.
+  struct Run {
+    std::uint64_t position = 0;  // chunker position at its beginning
+    GstClockTime timestamp = 0;
+    std::uint64_t frames_in = 0;
+  };
+
+  GstClockTime expected_timestamp() const;
+  void begin_run(GstClockTime timestamp);
+  void end_run(CutReason reason);
+  void feed();
+  void emit(AudioPiece&& piece);
+  MediaTime media_time(std::uint64_t position) const;
+
+  const Submit submit_;
+  const GstClockTime max_silence_;
+  std::unique_ptr<Chunker> chunker_;
+  AudioNormalizer normalizer_;
+  std::unique_ptr<GstAudioStreamAlign, AlignFree> align_;
+  GstAudioInfo info_;
+  GstSegment segment_;
+  std::optional<Run> run_;
+  std::uint64_t slice_frames_ = 0;
+
+  std::unique_ptr<GstBuffer, BufferUnref> pending_;
+  std::uint64_t pending_offset_ = 0;
+  std::uint64_t pending_frames_ = 0;
+
+  std::vector<std::int16_t> samples_;
+};
+
+}  // namespace transcribe
