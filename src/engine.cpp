@@ -235,12 +235,15 @@ void Engine::Private::fail(const ChunkInfo& chunk, const Failure& failure, unsig
 
 void Engine::Private::on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept {
   auto s = state.lock();
+  // One that was on its way when the job ended.
+  if (s->end_logged) return;
   append(s, ChunkAttempt{std::make_shared<ChunkInfo>(chunk), attempt});
 }
 
 void Engine::Private::on_retry(const ChunkInfo& chunk, unsigned next_attempt, Nanoseconds delay,
                                const Failure& failure) noexcept {
   auto s = state.lock();
+  if (s->end_logged) return;
   append(s, ChunkRetry{std::make_shared<ChunkInfo>(chunk), next_attempt, delay, failure});
 }
 
