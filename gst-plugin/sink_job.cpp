@@ -281,7 +281,7 @@ bool SinkJob::set_caps(GstCaps* caps) {
   GstAudioInfo info;
   if (!gst_audio_info_from_caps(&info, caps)) {
     GST_ELEMENT_ERROR(sink_, STREAM, FORMAT, ("These caps are no raw audio"),
-                      ("%" GST_PTR_FORMAT, caps));
+                      ("%" GST_PTR_FORMAT, static_cast<void*>(caps)));
     return false;
   }
   auto stream = stream_.lock();
@@ -289,7 +289,7 @@ bool SinkJob::set_caps(GstCaps* caps) {
   const Status status = (*stream)->set_caps(info);
   if (status) return true;
   GST_ELEMENT_ERROR(sink_, STREAM, FORMAT, ("%s", status.error().message.c_str()),
-                    ("%" GST_PTR_FORMAT, caps));
+                    ("%" GST_PTR_FORMAT, static_cast<void*>(caps)));
   return false;
 }
 

@@ -1,6 +1,7 @@
 #include "sink_fixture.h"
 
 #include <random>
+#include <utility>
 
 #include <gst/check/gstcheck.h>
 
