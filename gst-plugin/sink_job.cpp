@@ -123,8 +123,6 @@ bool SinkJob::open() {
     fresh_id_ = false;
     settings_.lock()->automatic_job_id = config->job_id;
   }
-  config->user_agent = "openaitranscribe/" VERSION " GStreamer/" +
-                       std::to_string(GST_VERSION_MAJOR) + "." + std::to_string(GST_VERSION_MINOR);
   stream_ready_ = false;
   messages_.reset(config->job_id);
   messages_.set_post_messages(settings.post_messages);
