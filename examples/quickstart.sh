@@ -71,5 +71,7 @@ if [ $# -eq 0 ] || { [ ! -e "$1" ] && [[ $1 =~ ^[a-z][a-z0-9-]*= ]]; }; then
 fi
 if [ -z "${OPENAI_API_KEY:-}${OPENAI_BASE_URL:-}" ]; then
   start_server
+  # It tells the times of words, and short pieces keep all cores busy.
+  set -- "$1" timestamp-granularities=word+segment max-chunk-duration=10000000000 "${@:2}"
 fi
 "$build/examples/transcribe" "$@"
