@@ -44,49 +44,60 @@ void SinkStream::set_segment(const GstSegment& segment) {
   if (!gst_segment_is_equal(&same_but_position, &segment_)) {
     if (run_) end_run(CutReason::kDiscontinuity);
     if (align_) gst_audio_stream_align_mark_discont(align_.get());
+    next_timestamp_ = next.start;
   }
   segment_ = next;
 }
 
 void SinkStream::begin(GstBuffer* buffer) {
   pending_.reset();
-  const bool timed = GST_BUFFER_PTS_IS_VALID(buffer);
-  GstBuffer* clipped = gst_buffer_ref(buffer);
-  if (timed) {
-    clipped = gst_audio_buffer_clip(clipped, &segment_, GST_AUDIO_INFO_RATE(&info_),
-                                    GST_AUDIO_INFO_BPF(&info_));
-    if (clipped == nullptr) return;
+  const GstAudioMeta* meta = gst_buffer_get_audio_meta(buffer);
+  const std::uint64_t frames =
+      meta != nullptr ? meta->samples : gst_buffer_get_size(buffer) / GST_AUDIO_INFO_BPF(&info_);
+  GstClockTime timestamp = GST_BUFFER_PTS(buffer);
+  FrameSpan kept{0, frames};
+  if (GST_CLOCK_TIME_IS_VALID(timestamp)) {
+    kept = clip(timestamp, frames);
+    if (kept.begin > 0) timestamp = segment_.start;
+  } else {
+    timestamp = run_ ? expected_timestamp() : next_timestamp_;
   }
-  pending_.reset(clipped);
+  if (kept.frames() == 0) return;
+  pending_.reset(gst_buffer_ref(buffer));
+  pending_offset_ = kept.begin;
+  pending_end_ = kept.end;
 
-  const GstAudioMeta* meta = gst_buffer_get_audio_meta(clipped);
-  pending_offset_ = 0;
-  pending_frames_ =
-      meta != nullptr ? meta->samples : gst_buffer_get_size(clipped) / GST_AUDIO_INFO_BPF(&info_);
-  if (pending_frames_ == 0) {
-    pending_.reset();
-    return;
-  }
-
-  GstClockTime timestamp = GST_BUFFER_PTS(clipped);
-  if (!timed) timestamp = run_ ? expected_timestamp() : segment_.start;
-  const bool flagged = GST_BUFFER_FLAG_IS_SET(clipped, GST_BUFFER_FLAG_DISCONT) ||
-                       GST_BUFFER_FLAG_IS_SET(clipped, GST_BUFFER_FLAG_RESYNC);
+  const bool flagged = GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_DISCONT) ||
+                       GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_RESYNC);
   GstClockTime aligned = timestamp;
-  const bool discont = gst_audio_stream_align_process(align_.get(), flagged || !run_, timestamp,
-                                                      static_cast<guint>(pending_frames_), &aligned,
-                                                      nullptr, nullptr);
+  const bool discont =
+      gst_audio_stream_align_process(align_.get(), flagged || !run_, timestamp,
+                                     static_cast<guint>(kept.frames()), &aligned, nullptr, nullptr);
   if (discont || !run_) {
     if (run_) end_run(CutReason::kDiscontinuity);
     begin_run(aligned);
   }
 }
 
+// To the nearest frame (gst_audio_buffer_clip() rounds down): times are rounded to nanoseconds, and
+// which frame is the first must not depend on where its buffer begins.
+FrameSpan SinkStream::clip(GstClockTime timestamp, std::uint64_t frames) const {
+  const auto frames_until = [&](GstClockTime time) {
+    if (time <= timestamp) return std::uint64_t{0};
+    return std::min<std::uint64_t>(
+        frames,
+        gst_util_uint64_scale_round(time - timestamp, GST_AUDIO_INFO_RATE(&info_), GST_SECOND));
+  };
+  const std::uint64_t begin = frames_until(segment_.start);
+  // An end that is not known is the greatest time.
+  return {begin, std::max(begin, frames_until(segment_.stop))};
+}
+
 Result<bool> SinkStream::step() {
   if (!pending_) return false;
   const std::uint64_t rate = GST_AUDIO_INFO_RATE(&info_);
   const std::uint64_t slice = std::max<std::uint64_t>(1, slice_frames_ * rate / kSampleRate);
-  const std::uint64_t frames = std::min(slice, pending_frames_ - pending_offset_);
+  const std::uint64_t frames = std::min(slice, pending_end_ - pending_offset_);
   if (GST_BUFFER_FLAG_IS_SET(pending_.get(), GST_BUFFER_FLAG_GAP)) {
     normalizer_.push_silence(frames, samples_);
   } else if (Status status = normalizer_.push(pending_.get(), samples_, pending_offset_, frames);
@@ -97,18 +108,23 @@ Result<bool> SinkStream::step() {
   pending_offset_ += frames;
   run_->frames_in += frames;
   feed();
-  if (pending_offset_ < pending_frames_) return true;
+  if (pending_offset_ < pending_end_) return true;
   pending_.reset();
   return false;
 }
 
 void SinkStream::gap(GstClockTime timestamp, GstClockTime duration) {
-  if (!run_ || !GST_CLOCK_TIME_IS_VALID(timestamp) || !GST_CLOCK_TIME_IS_VALID(duration)) return;
-  const GstClockTime expected = expected_timestamp();
+  if (!GST_CLOCK_TIME_IS_VALID(timestamp) || !GST_CLOCK_TIME_IS_VALID(duration)) return;
   const GstClockTime end = timestamp + duration;
+  if (!run_) {
+    next_timestamp_ = std::max(next_timestamp_, end);
+    return;
+  }
+  const GstClockTime expected = expected_timestamp();
   if (end <= expected) return;
   if (end - expected > max_silence_) {
     end_run(CutReason::kSilence);
+    next_timestamp_ = end;
     return;
   }
   const std::uint64_t frames =
@@ -138,6 +154,7 @@ std::optional<SinkStream::Dropped> SinkStream::flush() {
     if (span.frames() > 0) dropped = Dropped{span, media_time(span.begin)};
   }
   run_.reset();
+  next_timestamp_ = segment_.start;
   if (align_) gst_audio_stream_align_mark_discont(align_.get());
   return dropped;
 }
@@ -155,6 +172,7 @@ void SinkStream::end_run(CutReason reason) {
   normalizer_.flush(samples_);
   feed();
   chunker_->cut(reason);
+  next_timestamp_ = expected_timestamp();
   run_.reset();
 }
 

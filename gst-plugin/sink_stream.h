@@ -66,6 +66,8 @@ class SinkStream {
     std::uint64_t frames_in = 0;
   };
 
+  // Those of the buffer's frames that lie in the segment.
+  FrameSpan clip(GstClockTime timestamp, std::uint64_t frames) const;
   GstClockTime expected_timestamp() const;
   void begin_run(GstClockTime timestamp);
   void end_run(CutReason reason);
@@ -81,11 +83,12 @@ class SinkStream {
   GstAudioInfo info_;
   GstSegment segment_;
   std::optional<Run> run_;
+  GstClockTime next_timestamp_ = 0;  // between runs: of a buffer that has no timestamp
   std::uint64_t slice_frames_ = 0;
 
   std::unique_ptr<GstBuffer, BufferUnref> pending_;
   std::uint64_t pending_offset_ = 0;
-  std::uint64_t pending_frames_ = 0;
+  std::uint64_t pending_end_ = 0;
 
   std::vector<std::int16_t> samples_;
 };
