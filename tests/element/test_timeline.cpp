@@ -1,0 +1,493 @@
+// Where chunks are cut and which time they get: segments, holes, gaps, caps.
+#include <glib/gstdio.h>
+#include <gst/gst.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "fake_service.h"
+#include "pad_feed.h"
+
+#include <gst/check/gstcheck.h>
+
+using namespace transcribe::testing;
+
+namespace {
+
+constexpr std::size_t kSecond = 16000;
+constexpr GstClockTime kMs = GST_MSECOND;
+const char* const kLong = "split=fixed max-chunk-duration=60000000000";
+const char* const kOneSecond = "split=fixed max-chunk-duration=1000000000";
+
+std::size_t frames_of(GstClockTime time) { return time * kSecond / GST_SECOND; }
+
+// A feed whose stream has begun: S16 mono at 16 kHz.
+class Stream {
+ public:
+  explicit Stream(const std::string& properties = kLong) : feed_(service_.url(), properties) {}
+
+  FakeService& service() { return service_; }
+  PadFeed& feed() { return feed_; }
+  SinkPipeline& pipeline() { return feed_.pipeline(); }
+
+  Stream& begin(const GstSegment& segment = time_segment(0)) {
+    feed_.play();
+    feed_.caps(SinkPipeline::kMono16k);
+    ck_assert(feed_.segment(segment));
+    return *this;
+  }
+  // So much noise, different every time.
+  Stream& audio(GstClockTime timestamp, GstClockTime duration, unsigned flags = 0) {
+    feed_.samples(noise(frames_of(duration), ++seed_), timestamp, flags);
+    return *this;
+  }
+  Stream& end() {
+    ck_assert_int_eq(feed_.end(), GST_MESSAGE_EOS);
+    ck_assert(service_.violations().empty());
+    return *this;
+  }
+
+  std::vector<std::size_t> frames() const {
+    std::vector<std::size_t> list;
+    for (const Request& request : sent_chunks(service_)) list.push_back(request.samples->size());
+    return list;
+  }
+  std::vector<GstClockTime> field(const char* name) {
+    std::vector<GstClockTime> list;
+    for (const GstStructure* result : pipeline().named("openaitranscribe/result"))
+      list.push_back(uint64_field(result, name));
+    return list;
+  }
+  std::vector<GstClockTime> timestamps() { return field("timestamp"); }
+
+ private:
+  FakeService service_;
+  PadFeed feed_;
+  unsigned seed_ = 0;
+};
+
+using Times = std::vector<GstClockTime>;
+using Sizes = std::vector<std::size_t>;
+
+std::string text_of(const Times& list) {
+  std::string text;
+  for (const GstClockTime time : list) text += " " + std::to_string(time);
+  return text;
+}
+
+void assert_times(const Times& found, const Times& wanted) {
+  ck_assert_msg(found == wanted, "found%s instead of%s", text_of(found).c_str(),
+                text_of(wanted).c_str());
+}
+
+void assert_frames(const Sizes& found, const Sizes& wanted) {
+  assert_times({found.begin(), found.end()}, {wanted.begin(), wanted.end()});
+}
+
+bool silent(const std::vector<std::int16_t>& samples, std::size_t begin, std::size_t end) {
+  return std::all_of(samples.begin() + static_cast<std::ptrdiff_t>(begin),
+                     samples.begin() + static_cast<std::ptrdiff_t>(end),
+                     [](std::int16_t sample) { return sample == 0; });
+}
+
+}  // namespace
+
+GST_START_TEST(test_flags_that_cut) {
+  for (const unsigned flag : {GST_BUFFER_FLAG_DISCONT, GST_BUFFER_FLAG_RESYNC}) {
+    Stream stream;
+    stream.begin();
+    stream.audio(0, 500 * kMs).audio(500 * kMs, 500 * kMs);
+    stream.audio(GST_SECOND, 500 * kMs, flag).audio(1500 * kMs, 500 * kMs).end();
+    assert_frames(stream.frames(), {kSecond, kSecond});
+    assert_times(stream.timestamps(), {0, GST_SECOND});
+  }
+}
+GST_END_TEST;
+
+GST_START_TEST(test_discont_on_the_first_buffer) {
+  Stream stream;
+  stream.begin().audio(0, GST_SECOND, GST_BUFFER_FLAG_DISCONT).end();
+  assert_frames(stream.frames(), {kSecond});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_jumps) {
+  struct Case {
+    std::int64_t offset_ms;
+    bool cuts;
+  };
+  for (const Case& test : {Case{19, false}, Case{-19, false}, Case{21, true}, Case{-21, true},
+                           Case{5000, true}, Case{-900, true}}) {
+    Stream stream;
+    const GstClockTime second = GST_SECOND + static_cast<GstClockTime>(test.offset_ms) * kMs;
+    stream.begin().audio(0, GST_SECOND).audio(second, GST_SECOND).end();
+    if (test.cuts) {
+      assert_frames(stream.frames(), {kSecond, kSecond});
+      assert_times(stream.timestamps(), {0, second});
+    } else {
+      assert_frames(stream.frames(), {2 * kSecond});
+    }
+  }
+}
+GST_END_TEST;
+
+// Timestamps that run slowly away from the samples are followed once they are 20 ms off.
+GST_START_TEST(test_drift) {
+  Stream stream;
+  stream.begin();
+  for (unsigned i = 0; i < 30; i++) stream.audio(i * 101 * kMs, 100 * kMs);
+  stream.end();
+  assert_frames(stream.frames(), {2 * kSecond, kSecond});
+  assert_times(stream.timestamps(), {0, 2020 * kMs});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_segment_that_differs_in_position_only) {
+  Stream stream;
+  stream.begin().audio(0, GST_SECOND);
+  GstSegment segment = time_segment(0);
+  segment.position = GST_SECOND;
+  ck_assert(stream.feed().segment(segment));
+  stream.audio(GST_SECOND, GST_SECOND).end();
+  assert_frames(stream.frames(), {2 * kSecond});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_segments_with_different_base) {
+  Stream stream(kOneSecond);
+  stream.begin().audio(0, 2 * GST_SECOND);
+  GstSegment segment = time_segment(10 * GST_SECOND);
+  segment.base = 2 * GST_SECOND;
+  ck_assert(stream.feed().segment(segment));
+  stream.audio(10 * GST_SECOND, 1500 * kMs).end();
+  assert_frames(stream.frames(), {kSecond, kSecond, kSecond, kSecond / 2});
+  const Times media = {0, GST_SECOND, 10 * GST_SECOND, 11 * GST_SECOND};
+  assert_times(stream.timestamps(), media);
+  assert_times(stream.field("stream-time"), media);
+  assert_times(stream.field("running-time"), {0, GST_SECOND, 2 * GST_SECOND, 3 * GST_SECOND});
+  assert_times(stream.field("duration"), {GST_SECOND, GST_SECOND, GST_SECOND, GST_SECOND / 2});
+}
+GST_END_TEST;
+
+// The times of a chunk are those of the segment it lies in, not of the one that ends it.
+GST_START_TEST(test_tail_belongs_to_its_segment) {
+  Stream stream;
+  stream.begin().audio(0, GST_SECOND);
+  GstSegment segment = time_segment(GST_SECOND);
+  segment.base = 50 * GST_SECOND;
+  ck_assert(stream.feed().segment(segment));
+  stream.audio(GST_SECOND, GST_SECOND).end();
+  assert_times(stream.timestamps(), {0, GST_SECOND});
+  assert_times(stream.field("running-time"), {0, 50 * GST_SECOND});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_new_caps) {
+  Stream stream;
+  stream.begin().audio(0, GST_SECOND);
+  stream.feed().caps(SinkPipeline::kMono16k);  // the same: no cut
+  stream.audio(GST_SECOND, GST_SECOND);
+  stream.feed().caps("audio/x-raw,format=S16LE,rate=32000,channels=1,layout=interleaved");
+  stream.audio(2 * GST_SECOND, GST_SECOND).end();
+  assert_frames(stream.frames(), {2 * kSecond, kSecond / 2});
+  assert_times(stream.timestamps(), {0, 2 * GST_SECOND});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_short_gap_is_silence) {
+  Stream stream;
+  stream.begin().audio(0, GST_SECOND);
+  stream.feed().gap(GST_SECOND, GST_SECOND);  // as long as silence-duration: still short
+  stream.audio(2 * GST_SECOND, GST_SECOND).end();
+  assert_frames(stream.frames(), {3 * kSecond});
+  const auto& samples = *sent_chunks(stream.service())[0].samples;
+  ck_assert(silent(samples, kSecond, 2 * kSecond));
+  const auto before = noise(kSecond, 1);
+  const auto after = noise(kSecond, 2);
+  ck_assert(std::equal(before.begin(), before.end(), samples.begin()));
+  ck_assert(std::equal(after.begin(), after.end(), samples.begin() + 2 * kSecond));
+}
+GST_END_TEST;
+
+GST_START_TEST(test_long_gap_ends_the_chunk) {
+  Stream stream;
+  stream.begin().audio(0, GST_SECOND);
+  stream.feed().gap(GST_SECOND, GST_SECOND + kMs);
+  // At once, not only when audio comes again.
+  stream.pipeline().wait_for("openaitranscribe/result");
+  stream.audio(2 * GST_SECOND + kMs, GST_SECOND).end();
+  assert_frames(stream.frames(), {kSecond, kSecond});
+  assert_times(stream.timestamps(), {0, 2 * GST_SECOND + kMs});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_silence_duration_bounds_gaps) {
+  Stream stream(std::string(kLong) + " silence-duration=100000000");
+  stream.begin().audio(0, GST_SECOND);
+  stream.feed().gap(GST_SECOND, 100 * kMs);
+  stream.audio(1100 * kMs, GST_SECOND);
+  stream.feed().gap(2100 * kMs, 101 * kMs);
+  stream.audio(2201 * kMs, GST_SECOND).end();
+  assert_frames(stream.frames(), {frames_of(2100 * kMs), kSecond});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_gaps_that_say_nothing) {
+  Stream stream;
+  stream.begin();
+  stream.feed().gap(0, GST_SECOND);  // before the first sample
+  stream.audio(GST_SECOND, GST_SECOND);
+  stream.feed().gap(GST_SECOND, 500 * kMs);  // of what was heard already
+  stream.feed().gap(2 * GST_SECOND, GST_CLOCK_TIME_NONE);
+  stream.audio(2 * GST_SECOND, GST_SECOND).end();
+  assert_frames(stream.frames(), {2 * kSecond});
+  assert_times(stream.timestamps(), {GST_SECOND});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_gap_buffers) {
+  Stream stream;
+  stream.begin().audio(0, GST_SECOND);
+  stream.audio(GST_SECOND, GST_SECOND, GST_BUFFER_FLAG_GAP);
+  stream.audio(2 * GST_SECOND, GST_SECOND).end();
+  assert_frames(stream.frames(), {3 * kSecond});
+  const auto& samples = *sent_chunks(stream.service())[0].samples;
+  ck_assert(silent(samples, kSecond, 2 * kSecond));
+  ck_assert(!silent(samples, 2 * kSecond, 3 * kSecond));
+}
+GST_END_TEST;
+
+GST_START_TEST(test_without_timestamps) {
+  Stream stream;
+  stream.begin();
+  for (unsigned i = 0; i < 5; i++) stream.audio(GST_CLOCK_TIME_NONE, 300 * kMs);
+  stream.end();
+  assert_frames(stream.frames(), {frames_of(1500 * kMs)});
+  assert_times(stream.timestamps(), {0});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_without_timestamps_the_time_line_goes_on) {
+  Stream stream;
+  stream.begin(time_segment(7 * GST_SECOND)).audio(GST_CLOCK_TIME_NONE, GST_SECOND);
+  stream.audio(GST_CLOCK_TIME_NONE, GST_SECOND, GST_BUFFER_FLAG_DISCONT);
+  stream.feed().caps("audio/x-raw,format=S16LE,rate=32000,channels=1,layout=interleaved");
+  stream.audio(GST_CLOCK_TIME_NONE, 2 * GST_SECOND);
+  stream.feed().gap(10 * GST_SECOND, 5 * GST_SECOND);
+  stream.audio(GST_CLOCK_TIME_NONE, 2 * GST_SECOND);
+  ck_assert(stream.feed().segment(time_segment(100 * GST_SECOND)));
+  stream.audio(GST_CLOCK_TIME_NONE, 2 * GST_SECOND).end();
+  assert_times(stream.timestamps(),
+               {7 * GST_SECOND, 8 * GST_SECOND, 9 * GST_SECOND, 15 * GST_SECOND, 100 * GST_SECOND});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_segment_start_and_time) {
+  Stream stream(kOneSecond);
+  GstSegment segment = time_segment(100 * GST_SECOND, 110 * GST_SECOND);
+  segment.time = 40 * GST_SECOND;
+  segment.base = 3 * GST_SECOND;
+  // Begins before the segment and is clipped.
+  stream.begin(segment).audio(99 * GST_SECOND, 3 * GST_SECOND).end();
+  assert_times(stream.timestamps(), {100 * GST_SECOND, 101 * GST_SECOND});
+  assert_times(stream.field("stream-time"), {40 * GST_SECOND, 41 * GST_SECOND});
+  assert_times(stream.field("running-time"), {3 * GST_SECOND, 4 * GST_SECOND});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_segment_stop) {
+  Stream stream;
+  stream.begin(time_segment(GST_SECOND, 3 * GST_SECOND));
+  stream.audio(0, GST_SECOND).audio(GST_SECOND, GST_SECOND);
+  stream.audio(2 * GST_SECOND, 3 * GST_SECOND);
+  stream.end();
+  assert_frames(stream.frames(), {2 * kSecond});
+  assert_times(stream.timestamps(), {GST_SECOND});
+}
+GST_END_TEST;
+
+// Twice as fast: half the running time, the media time as ever.
+GST_START_TEST(test_rate) {
+  Stream stream(kOneSecond);
+  GstSegment segment = time_segment(10 * GST_SECOND);
+  segment.rate = 2.0;
+  stream.begin(segment).audio(10 * GST_SECOND, 3 * GST_SECOND).end();
+  const Times media = {10 * GST_SECOND, 11 * GST_SECOND, 12 * GST_SECOND};
+  assert_times(stream.timestamps(), media);
+  assert_times(stream.field("stream-time"), media);
+  assert_times(stream.field("running-time"), {0, GST_SECOND / 2, GST_SECOND});
+  assert_times(stream.field("duration"), {GST_SECOND, GST_SECOND, GST_SECOND});
+}
+GST_END_TEST;
+
+// Sped up before it came here: a second of samples is two of the media.
+GST_START_TEST(test_applied_rate) {
+  Stream stream(kOneSecond);
+  GstSegment segment = time_segment(10 * GST_SECOND);
+  segment.applied_rate = 2.0;
+  stream.begin(segment).audio(10 * GST_SECOND, 3 * GST_SECOND).end();
+  assert_times(stream.timestamps(), {10 * GST_SECOND, 11 * GST_SECOND, 12 * GST_SECOND});
+  assert_times(stream.field("stream-time"), {10 * GST_SECOND, 12 * GST_SECOND, 14 * GST_SECOND});
+  assert_times(stream.field("running-time"), {0, GST_SECOND, 2 * GST_SECOND});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_bytes_segment) {
+  FakeService service;
+  SinkPipeline pipeline("appsrc name=src format=bytes caps=" + std::string(SinkPipeline::kMono16k) +
+                        " ! openaitranscribesink name=sink requests-per-second=0 split=fixed "
+                        "max-chunk-duration=1000000000 base-url=" +
+                        service.url());
+  pipeline.set_state(GST_STATE_PLAYING);
+  for (unsigned i = 0; i < 5; i++) pipeline.push(noise(kSecond / 2, i));
+  pipeline.end_of_stream();
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+  Times timestamps;
+  for (const GstStructure* result : pipeline.named("openaitranscribe/result")) {
+    timestamps.push_back(uint64_field(result, "timestamp"));
+    ck_assert_uint_eq(uint64_field(result, "stream-time"), timestamps.back());
+    ck_assert_uint_eq(uint64_field(result, "running-time"), timestamps.back());
+  }
+  assert_times(timestamps, {0, GST_SECOND, 2 * GST_SECOND});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_negative_rate_is_refused) {
+  Stream stream;
+  stream.feed().play();
+  stream.feed().caps(SinkPipeline::kMono16k);
+  GstSegment segment = time_segment(0, 10 * GST_SECOND);
+  segment.rate = -1.0;
+  stream.feed().segment(segment);
+  ck_assert_int_eq(stream.pipeline().wait(), GST_MESSAGE_ERROR);
+  const GError* error = stream.pipeline().error();
+  ck_assert(g_error_matches(error, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT));
+  ck_assert(strstr(error->message, "rate") != nullptr);
+}
+GST_END_TEST;
+
+namespace {
+
+const char* const kVerbose =
+    R"({"task":"transcribe","language":"english","duration":1.0,"text":"Hello world",)"
+    R"("segments":[{"id":0,"start":0.25,"end":0.75,"text":" Hello world"}],)"
+    R"("words":[{"word":"Hello","start":0.25,"end":0.5},{"word":"world","start":0.5,"end":0.75}]})";
+
+std::pair<GstClockTime, GstClockTime> span_of(const GstStructure* owner, const char* list,
+                                              guint index) {
+  const GValue* array = gst_structure_get_value(owner, list);
+  ck_assert_msg(array != nullptr, "no %s", list);
+  ck_assert_uint_gt(gst_value_array_get_size(array), index);
+  const GstStructure* item = gst_value_get_structure(gst_value_array_get_value(array, index));
+  return {uint64_field(item, "timestamp"), uint64_field(item, "duration")};
+}
+
+// Two chunks with a hole between: at 3600 s and at 3605 s.
+void speak_twice(Stream& stream) {
+  stream.service().answer_with([](const Request&) {
+    Answer answer;
+    answer.body = kVerbose;
+    return answer;
+  });
+  stream.begin(time_segment(3600 * GST_SECOND));
+  stream.audio(3600 * GST_SECOND, GST_SECOND).audio(3605 * GST_SECOND, GST_SECOND).end();
+}
+
+}  // namespace
+
+GST_START_TEST(test_word_and_segment_times) {
+  Stream stream(std::string(kLong) + " model=whisper-1 timestamp-granularities=segment+word");
+  speak_twice(stream);
+  const auto results = stream.pipeline().named("openaitranscribe/result");
+  const auto texts = stream.pipeline().named("openaitranscribe/text");
+  ck_assert_uint_eq(results.size(), 2);
+  ck_assert_uint_eq(texts.size(), 2);
+  for (std::size_t i = 0; i < 2; i++) {
+    const GstClockTime begin = (3600 + 5 * i) * GST_SECOND;
+    for (const auto& owner : {results[i], texts[i]}) {
+      const auto hello = span_of(owner, "words", 0);
+      ck_assert_uint_eq(hello.first, begin + 250 * kMs);
+      ck_assert_uint_eq(hello.second, 250 * kMs);
+      const auto world = span_of(owner, "words", 1);
+      ck_assert_uint_eq(world.first, begin + 500 * kMs);
+      ck_assert_uint_eq(world.second, 250 * kMs);
+    }
+    const auto segment = span_of(results[i], "segments", 0);
+    ck_assert_uint_eq(segment.first, begin + 250 * kMs);
+    ck_assert_uint_eq(segment.second, 500 * kMs);
+  }
+}
+GST_END_TEST;
+
+GST_START_TEST(test_subtitles_in_media_time) {
+  char* directory = g_dir_make_tmp("timeline-XXXXXX", nullptr);
+  const std::string path = std::string(directory) + "/talk.srt";
+  {
+    Stream stream(std::string(kLong) +
+                  " model=whisper-1 timestamp-granularities=segment location=" + path);
+    speak_twice(stream);
+  }
+  char* content = nullptr;
+  ck_assert(g_file_get_contents(path.c_str(), &content, nullptr, nullptr));
+  ck_assert_str_eq(content,
+                   "1\n01:00:00,250 --> 01:00:00,750\nHello world\n\n"
+                   "2\n01:00:05,250 --> 01:00:05,750\nHello world\n\n");
+  g_free(content);
+  g_unlink(path.c_str());
+  g_rmdir(directory);
+  g_free(directory);
+}
+GST_END_TEST;
+
+// A text without times covers its chunk.
+GST_START_TEST(test_subtitles_without_times) {
+  char* directory = g_dir_make_tmp("timeline-XXXXXX", nullptr);
+  const std::string path = std::string(directory) + "/talk.vtt";
+  {
+    Stream stream(std::string(kOneSecond) + " location=" + path);
+    stream.begin().audio(90 * GST_SECOND, 1500 * kMs).end();
+  }
+  char* content = nullptr;
+  ck_assert(g_file_get_contents(path.c_str(), &content, nullptr, nullptr));
+  ck_assert_str_eq(content,
+                   "WEBVTT\n\n00:01:30.000 --> 00:01:31.000\nchunk 1\n\n"
+                   "00:01:31.000 --> 00:01:31.500\nchunk 2\n\n");
+  g_free(content);
+  g_unlink(path.c_str());
+  g_rmdir(directory);
+  g_free(directory);
+}
+GST_END_TEST;
+
+static Suite* timeline_suite(void) {
+  Suite* suite = suite_create("timeline");
+  TCase* tests = tcase_create("general");
+  tcase_set_timeout(tests, 60);
+  suite_add_tcase(suite, tests);
+  tcase_add_test(tests, test_flags_that_cut);
+  tcase_add_test(tests, test_discont_on_the_first_buffer);
+  tcase_add_test(tests, test_jumps);
+  tcase_add_test(tests, test_drift);
+  tcase_add_test(tests, test_segment_that_differs_in_position_only);
+  tcase_add_test(tests, test_segments_with_different_base);
+  tcase_add_test(tests, test_tail_belongs_to_its_segment);
+  tcase_add_test(tests, test_new_caps);
+  tcase_add_test(tests, test_short_gap_is_silence);
+  tcase_add_test(tests, test_long_gap_ends_the_chunk);
+  tcase_add_test(tests, test_silence_duration_bounds_gaps);
+  tcase_add_test(tests, test_gaps_that_say_nothing);
+  tcase_add_test(tests, test_gap_buffers);
+  tcase_add_test(tests, test_without_timestamps);
+  tcase_add_test(tests, test_without_timestamps_the_time_line_goes_on);
+  tcase_add_test(tests, test_segment_start_and_time);
+  tcase_add_test(tests, test_segment_stop);
+  tcase_add_test(tests, test_rate);
+  tcase_add_test(tests, test_applied_rate);
+  tcase_add_test(tests, test_bytes_segment);
+  tcase_add_test(tests, test_negative_rate_is_refused);
+  tcase_add_test(tests, test_word_and_segment_times);
+  tcase_add_test(tests, test_subtitles_in_media_time);
+  tcase_add_test(tests, test_subtitles_without_times);
+  return suite;
+}
+GST_CHECK_MAIN(timeline);
