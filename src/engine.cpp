@@ -225,7 +225,12 @@ void Engine::Private::fail(const ChunkInfo& chunk, const Failure& failure, unsig
   const bool all_alike =
       s->rejected_alike == kRejectedAlike && s->job.counters().failed == kRejectedAlike;
   if ((all_alike || s->live.on_error == OnError::kAbort) && begin_end(s, JobReason::kError)) {
-    if (all_alike) event.failure.cause = Cause::kRejectedAlike;
+    if (all_alike) {
+      event.failure.cause = Cause::kRejectedAlike;
+      event.failure.reason = "rejected";
+      event.failure.message =
+          "The first chunks were all rejected alike, so the job ends. " + event.failure.message;
+    }
     s->fatal = std::move(event);
     end_early(std::move(s));
     return;
