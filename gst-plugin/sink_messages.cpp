@@ -161,8 +161,12 @@ void SinkMessages::on_released(const Released& released, const Counters& counter
   }
   post(outcome_structure(job_id_, released.outcome));
   if (released.text) post(text_structure(job_id_, *released.text));
-  if (progress_open_)
-    post_progress(GST_PROGRESS_TYPE_CONTINUE, "Transcribing", percent(counters), counters);
+  if (!progress_open_) return;
+  const std::string text =
+      std::to_string(counters.completed) + " of " + std::to_string(counters.submitted) +
+      " chunks transcribed" +
+      (counters.failed == 0 ? "" : ", " + std::to_string(counters.failed) + " failed");
+  post_progress(GST_PROGRESS_TYPE_CONTINUE, text.c_str(), percent(counters), counters);
 }
 
 void SinkMessages::on_file_error(const WriteError& error) noexcept {
