@@ -1,0 +1,54 @@
+// The store for people without a server: one append-only JSON Lines file per job.
+//
+//   {"v":1,"job_id":…,"fingerprint":…,"created_ms":…,"meta":{…}}   the first line
+//   {"owner":"PID@HOST","opened_ms":…}                             one per run
+//   {"state":"PROCESSING","reason":"start","at_ms":…}              one per transition
+//   a chunk record (chunk_record.h)                                one per settled chunk
+//
+// A line is on the disk (fdatasync) before record() returns. A torn last line, left by a kill, is
+// cut off when the file is opened again. The file is locked (flock) as long as its owner lives, so
+// a dead owner's job can be taken over at once and a living one's can't.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/clock.h"
+#include "base/file_io.h"
+#include "job/persistent_store.h"
+
+namespace transcribe {
+
+class JournalStore final : public PersistentStore {
+ public:
+  JournalStore(std::string directory, const Clock& clock);
+  ~JournalStore() override;
+
+  // Can jobs be written there? The message names journal-directory.
+  static Status check(const std::string& directory);
+  static std::string path(const std::string& directory, const std::string& job_id);
+
+  Result<OpenedJob, StoreRefusal> open(const JobIdentity& identity, ResumePolicy policy,
+                                       const std::function<void(StoredChunk&&)>& found) override;
+  Status record(const Event& event, const std::string& sha256) override;
+  Status finish() override;
+
+ private:
+  struct Contents;
+
+  Result<Contents, StoreRefusal> read();
+  void append(std::string line);
+  Status flush();
+
+  const std::string directory_;
+  const Clock& clock_;
+  std::string path_;
+  UniqueFd fd_;
+  off_t size_ = 0;                  // whole lines on the disk
+  std::string pending_;             // lines that are not
+  bool replay_ = false;             // the job is complete: nothing is written any more
+  std::set<std::uint64_t> stored_;  // indices of the chunks that are done
+};
+
+}  // namespace transcribe

@@ -1,0 +1,65 @@
+// A store in which a job survives the process: journal (a file) or Redis. It gets the same events
+// as every other mirror and can hand a later run what is settled.
+//
+// Event thread only, one call at a time; open() first.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "base/result.h"
+#include "job/chunk_record.h"
+#include "job/event.h"
+
+namespace transcribe {
+
+// What a job is created with, and compared with when it is resumed.
+struct JobIdentity {
+  std::string job_id;
+  // Settings that shape the answers and the cuts: a job goes on with the same ones only.
+  std::string fingerprint;
+  // For people and for later runs, e.g. model, language, automatic chunk sizes.
+  std::map<std::string, std::string> meta;
+};
+
+// The property `resume`.
+enum class ResumePolicy {
+  kAuto,         // replay what is complete, go on with what was interrupted
+  kRetryFailed,  // also send failed chunks again
+  kRestart,      // forget what is there
+};
+
+struct OpenedJob {
+  bool resumed = false;                     // there was such a job
+  JobState state = JobState::kQueued;       // it was in
+  std::map<std::string, std::string> meta;  // it was created with
+};
+
+// Why a job can't be opened.
+struct StoreRefusal {
+  enum class Kind {
+    kSettings,     // another fingerprint, failed chunks, a name that can't be used
+    kBusy,         // another owner lives
+    kUnavailable,  // the store can't be reached or written
+  };
+  Kind kind = Kind::kUnavailable;
+  std::string message;  // names the property and the remedy
+};
+
+class PersistentStore {
+ public:
+  virtual ~PersistentStore() = default;
+
+  // Creates the job or takes it over. `found` is called for every chunk that need not be sent
+  // again, in the order in which they were stored.
+  virtual Result<OpenedJob, StoreRefusal> open(const JobIdentity& identity, ResumePolicy policy,
+                                               const std::function<void(StoredChunk&&)>& found) = 0;
+  // Every event in order. `sha256` of the chunk's PCM, for outcomes. An error means that the store
+  // is behind; it catches up with a later call.
+  virtual Status record(const Event& event, const std::string& sha256) = 0;
+  // Everything so far is stored when this returns without an error.
+  virtual Status finish() = 0;
+};
+
+}  // namespace transcribe
