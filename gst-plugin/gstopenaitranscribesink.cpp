@@ -83,9 +83,13 @@ static gboolean gst_openai_transcribe_sink_set_caps(GstBaseSink* sink, GstCaps* 
 static gboolean gst_openai_transcribe_sink_event(GstBaseSink* sink, GstEvent* event) noexcept {
   SinkJob& job = job_of(sink);
   switch (GST_EVENT_TYPE(event)) {
-    case GST_EVENT_FLUSH_START:
+    case GST_EVENT_FLUSH_START: {
+      // Chains up first: then the streaming thread is out of render and of the drain, and what it
+      // cut or ended on its way is flushed too.
+      const gboolean result = GST_BASE_SINK_CLASS(parent_class)->event(sink, event);
       job.flush_start();
-      break;
+      return result;
+    }
     case GST_EVENT_FLUSH_STOP: {
       const gboolean result = GST_BASE_SINK_CLASS(parent_class)->event(sink, event);
       job.flush_stop();

@@ -44,16 +44,17 @@ SinkJob::SinkJob(GstBaseSink* sink, GstDebugCategory* category)
 SinkJob::~SinkJob() = default;
 
 bool SinkJob::set_property(guint id, const GValue* value) {
-  std::optional<LiveSettings> live;
-  {
-    auto settings = settings_.lock();
-    if (!set_sink_property(*settings, id, value)) return false;
-    if (is_live_property(id)) live = make_live_settings(*settings, live_);
-    messages_.set_post_messages(settings->post_messages);
-    messages_.set_on_error(settings->on_error);
-  }
-  if (const EnginePtr current = engine(); current && live) current->update(*live);
+  if (!set_sink_property(*settings_.lock(), id, value)) return false;
+  if (is_live_property(id)) update();
   return true;
+}
+
+void SinkJob::update() {
+  const auto turn = updates_.lock();
+  const SinkSettings settings = *settings_.lock();
+  messages_.set_post_messages(settings.post_messages);
+  messages_.set_on_error(settings.on_error);
+  if (const EnginePtr current = engine()) current->update(make_live_settings(settings, live_));
 }
 
 bool SinkJob::get_property(guint id, GValue* value) {
@@ -126,7 +127,6 @@ bool SinkJob::open() {
   stream_ready_ = false;
   messages_.reset(config->job_id);
   messages_.set_post_messages(settings.post_messages);
-  messages_.set_on_error(settings.on_error);
   duration_stale_ = true;
   warned_blocked_ = false;
   auto created = Engine::create(std::move(*config), messages_, clock_, *log_);
@@ -138,6 +138,9 @@ bool SinkJob::open() {
   EnginePtr last = std::move(*created);
   engine_.lock()->swap(last);
   last.reset();
+  // What came while there was no engine to tell.
+  update();
+  if (interrupted_) engine()->interrupt(true);
 
   auto stream = stream_.lock();
   if (!*stream) {
@@ -153,15 +156,13 @@ void SinkJob::cancel() {
 }
 
 void SinkJob::close() {
-  EnginePtr last;
-  {
-    auto current = engine_.lock();
-    last = std::move(*current);
-    current->reset();
+  // Nothing is posted after this, even when another thread, or a sync message handler on the
+  // engine's own, holds on to the engine for a moment.
+  if (const EnginePtr last = engine()) {
+    last->stop();
+    *last_stats_.lock() = last->stats();
+    engine_.lock()->reset();
   }
-  if (last) *last_stats_.lock() = last->stats();
-  // Joins the engine's threads: nothing is posted after this.
-  last.reset();
   stream_.lock()->reset();
   live_ = false;
 }
@@ -221,7 +222,7 @@ SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
     stream_ready_ = true;
     live_ = query_live();
     const SinkSettings settings = *settings_.lock();
-    if (live_) current->update(make_live_settings(settings, true));
+    if (live_) update();
     (*stream_.lock())->open(make_chunker_config(settings, live_));
     query_duration();
     current->start();
@@ -349,6 +350,7 @@ GstFlowReturn SinkJob::drain() {
 }
 
 void SinkJob::interrupt(bool interrupted) {
+  interrupted_ = interrupted;
   if (const EnginePtr current = engine()) current->interrupt(interrupted);
 }
 
@@ -359,9 +361,10 @@ void SinkJob::flush_start() {
 void SinkJob::flush_stop() {
   const EnginePtr current = engine();
   if (!current) return;
-  // Again: the streaming thread may have cut a chunk on its way out.
+  // Again: split-now may have cut a chunk meanwhile.
   current->flush();
   auto stream = stream_.lock();
+  if (!*stream) return;
   if (const auto dropped = (*stream)->flush()) current->skip_flushed(dropped->span, dropped->time);
 }
 

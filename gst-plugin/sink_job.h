@@ -3,7 +3,7 @@
 //
 // Threads: open(), close(), cancel(): application (open() also streaming, after EOS and a seek).
 // render(), drain(), gap(), set_caps(), set_segment(): streaming. The rest: any.
-// Lock order: stream_ -> the engine's; settings_ is never held over a call.
+// Lock order: stream_ or updates_ -> engine_, the engine's; settings_ is never held over a call.
 #pragma once
 
 #include <gst/base/gstbasesink.h>
@@ -56,6 +56,8 @@ class SinkJob {
   using EnginePtr = std::shared_ptr<Engine>;
 
   EnginePtr engine();
+  // Gives what may change while playing, as it is now, to whom it concerns.
+  void update();
   // An engine that takes data, the first time started; null: the flow return is in `flow`.
   EnginePtr acquire(GstFlowReturn& flow);
   GstFlowReturn wait_for_room(Engine& engine);
@@ -73,7 +75,11 @@ class SinkJob {
   // Shared with split-now, which may come from any thread.
   Guarded<std::unique_ptr<SinkStream>> stream_;
   Guarded<EngineStats> last_stats_;
+  // One update() at a time: the last one to run has read the latest settings.
+  struct Turn {};
+  Guarded<Turn> updates_;
 
+  std::atomic<bool> interrupted_{false};
   std::atomic<bool> live_{false};
   std::atomic<bool> duration_stale_{true};
   bool fresh_id_ = false;      // the automatic id was not used yet

@@ -399,10 +399,16 @@ Result<std::unique_ptr<Engine>> Engine::create(EngineConfig config, EngineObserv
 }
 
 Engine::~Engine() {
-  cancel();
+  if (d_->thread.joinable()) stop();
   d_->dispatcher.reset();
+}
+
+// The dispatcher stays: another thread may be in stats() or update().
+void Engine::stop() {
+  cancel();
   {
     auto s = d_->state.lock();
+    s.wait(d_->changed, [&] { return s->end_delivered; });
     s->quit = true;
     d_->changed.notify_all();
   }

@@ -1,8 +1,8 @@
 // The only door to the engine: audio pieces in, ordered events out.
 //
-// Threads: create() and the destructor on the application's thread; submit() and the waits on the
-// streaming thread; interrupt(), flush(), cancel(), stats(), update(): any. The observer is called
-// on the engine's event thread, one call at a time, with no lock held.
+// Threads: create() and stop() on the application's thread; submit() and the waits on the streaming
+// thread; interrupt(), flush(), cancel(), stats(), update(): any, the observer's calls included.
+// The observer is called on the engine's event thread, one call at a time, with no lock held.
 #pragma once
 
 #include <memory>
@@ -95,8 +95,11 @@ class Engine {
   // Settings have passed validate(). Opens the transcript file and reports QUEUED.
   static Result<std::unique_ptr<Engine>> create(EngineConfig config, EngineObserver& observer,
                                                 const Clock& clock, const Log& log);
-  // Cancels what is still running.
+  // As stop(). After stop() on any thread.
   ~Engine();
+  // cancel(), then waits for the observer's last call: none comes afterwards. Never from a call of
+  // the observer.
+  void stop();
 
   // QUEUED → PROCESSING; further calls do nothing.
   void start();
