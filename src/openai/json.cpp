@@ -23,10 +23,11 @@ std::optional<unsigned> read_unicode_escape(std::string_view text, std::size_t a
 }
 
 // json-glib 1.6 ends a string at \u0000 and loses characters after half a surrogate pair.
-// Returns the number of bytes to go on by.
+// Returns the number of bytes to go on by; 0: not an escape of JSON, which it would misread.
 std::size_t repair_escape(std::string& text, std::size_t at) {
+  if (at + 1 < text.size() && text[at + 1] != 'u') return 2;
   const auto value = read_unicode_escape(text, at);
-  if (!value) return 2;
+  if (!value) return 0;
   const bool high = *value >= 0xD800 && *value <= 0xDBFF;
   const bool low = *value >= 0xDC00 && *value <= 0xDFFF;
   if (high) {
@@ -56,7 +57,9 @@ bool prepare(std::string& text) {
     const char c = text[i];
     if (quoted) {
       if (c == '\\') {
-        i += repair_escape(text, i);
+        const std::size_t length = repair_escape(text, i);
+        if (length == 0) return false;
+        i += length;
         continue;
       }
       if (c == '"') quoted = false;

@@ -1,8 +1,12 @@
 // The main() of a unit test: one suite, TAP on stdout so that Meson names every case.
-// Include it last: <check.h> defines a macro `fail` that breaks standard headers.
+// <check.h> defines macros `fail` and so on that break standard headers: they are taken away.
 #pragma once
 
 #include <check.h>
+
+#undef fail
+#undef fail_if
+#undef fail_unless
 
 #define TRANSCRIBE_CHECK_MAIN(make_suite)               \
   int main() {                                          \
