@@ -1,12 +1,8 @@
 // The main() of a unit test: one suite, TAP on stdout so that Meson names every case.
-// <check.h> defines macros `fail` and so on that break standard headers: they are taken away.
+// Include it last: <check.h> defines a macro `fail` that breaks standard headers.
 #pragma once
 
 #include <check.h>
-
-#undef fail
-#undef fail_if
-#undef fail_unless
 
 #define TRANSCRIBE_CHECK_MAIN(make_suite)               \
   int main() {                                          \

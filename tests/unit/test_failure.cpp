@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "check_main.h"
 #include "openai/failure.h"
+
+#include "check_main.h"
 
 namespace {
 

@@ -6,11 +6,12 @@
 #include <utility>
 #include <vector>
 
-#include "check_main.h"
 #include "conformance.h"
 #include "multipart_reader.h"
 #include "openai/request.h"
 #include "wav_reader.h"
+
+#include "check_main.h"
 
 namespace {
 

@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "check_main.h"
 #include "openai/response.h"
+
+#include "check_main.h"
 
 namespace {
 

@@ -3,8 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "check_main.h"
 #include "openai/request.h"
+
+#include "check_main.h"
 
 namespace {
 
