@@ -178,7 +178,8 @@ RequestSettings request_settings(const SinkSettings& settings) {
   request.languages = settings.languages;
   request.keywords = settings.keywords;
   request.prompt = settings.prompt;
-  if (settings.temperature >= 0) request.temperature = settings.temperature;
+  if (settings.temperature != SinkSettings().temperature)
+    request.temperature = settings.temperature;
   request.response_format = settings.response_format;
   request.segment_timestamps = settings.timestamp_granularities & kSegmentTimestamps;
   request.word_timestamps = settings.timestamp_granularities & kWordTimestamps;
