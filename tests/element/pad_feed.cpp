@@ -6,8 +6,8 @@ namespace transcribe::testing {
 
 // The idle element makes the parser build a pipeline.
 PadFeed::PadFeed(const std::string& base_url, const std::string& properties)
-    : pipeline_("identity openaitranscribesink name=sink requests-per-second=0 base-url=" +
-                base_url + " " + properties),
+    : pipeline_("identity openaitranscribesink name=sink requests-per-second=0 " +
+                (base_url.empty() ? "" : "base-url=\"" + base_url + "\" ") + properties),
       pad_(gst_pad_new("feed", GST_PAD_SRC)) {
   GstPad* sink = gst_element_get_static_pad(pipeline_.sink(), "sink");
   ck_assert_int_eq(gst_pad_link(pad_, sink), GST_PAD_LINK_OK);

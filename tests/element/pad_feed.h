@@ -24,6 +24,7 @@ namespace transcribe::testing {
 
 class PadFeed {
  public:
+  // `base_url` and `properties` as in gst-launch; an empty URL leaves the property alone.
   PadFeed(const std::string& base_url, const std::string& properties);
   ~PadFeed();
   PadFeed(const PadFeed&) = delete;
