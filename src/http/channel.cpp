@@ -73,7 +73,7 @@ Channel::Channel(const Settings& settings)
 
 Channel::~Channel() {
   const PushedContext pushed(context_.get());
-  // An HTTP/2 connection says good-bye before it closes; a stalled peer must not hold that up.
+  // An HTTP/2 connection says good-bye before it closes.
   session_.reset();
   while (g_main_context_iteration(context_.get(), FALSE)) {
   }

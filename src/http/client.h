@@ -31,6 +31,8 @@ class HttpClient {
 
   // Blocks until the whole answer is here, `timeout` is over, or `cancellation` ends it.
   // Redirects are not followed (the body would be lost): a 3xx is returned as it is.
+  // An answer larger than max_response_bytes is a kNetwork error. One that ends with the
+  // connection, or was cut between two chunks, looks whole: only its content can tell.
   HttpResult send(const HttpRequest& request, Milliseconds timeout,
                   const Cancellation& cancellation);
 

@@ -161,8 +161,6 @@ void Exchange::on_read(GObject* stream, GAsyncResult* result, gpointer self) noe
 }
 
 void Exchange::close() {
-  // Else closing would read what is left of an answer that nobody wants.
-  if (error_) g_cancellable_cancel(attempt_.get());
   g_input_stream_close_async(stream_.get(), G_PRIORITY_DEFAULT, attempt_.get(), on_closed, this);
 }
 
@@ -174,8 +172,8 @@ void Exchange::on_closed(GObject* stream, GAsyncResult* result, gpointer self) n
 void Exchange::give_up(TransportFault fault, std::string message) {
   if (error_) return;
   error_ = TransportError{fault, std::move(message)};
-  // libsoup closes a broken TLS connection with a blocking farewell, which would wait for ever for
-  // a peer that reads nothing; on a socket that is shut down it fails at once.
+  // libsoup closes a TLS connection with a blocking farewell, which waits for ever behind a body
+  // that the peer does not read; on a socket that is shut down it fails at once.
   if (socket_) g_socket_shutdown(socket_.get(), TRUE, TRUE, nullptr);
   g_cancellable_cancel(attempt_.get());
 }

@@ -111,17 +111,22 @@ RawServer::RawServer(Script script, const std::string& certificate)
     certificate_ = g_tls_certificate_new_from_file(certificate.c_str(), &error);
     if (!certificate_) g_error("%s: %s", certificate.c_str(), error->message);
   }
+  GError* error = nullptr;
+  GSocket* socket =
+      g_socket_new(G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, nullptr);
+  // Small, and fixed by being set: a script that does not read stalls its client for good.
+  g_socket_set_option(socket, SOL_SOCKET, SO_RCVBUF, 16 * 1024, nullptr);
   GInetAddress* loopback = g_inet_address_new_loopback(G_SOCKET_FAMILY_IPV4);
   GSocketAddress* wanted = g_inet_socket_address_new(loopback, 0);
-  GSocketAddress* got = nullptr;
-  GError* error = nullptr;
-  if (!g_socket_listener_add_address(listener_, wanted, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP,
-                                     nullptr, &got, &error))
+  if (!g_socket_bind(socket, wanted, FALSE, &error) || !g_socket_listen(socket, &error) ||
+      !g_socket_listener_add_socket(listener_, socket, nullptr, &error))
     g_error("cannot listen on loopback: %s", error->message);
+  GSocketAddress* got = g_socket_get_local_address(socket, nullptr);
   port_ = g_inet_socket_address_get_port(G_INET_SOCKET_ADDRESS(got));
   g_object_unref(got);
   g_object_unref(wanted);
   g_object_unref(loopback);
+  g_object_unref(socket);
   acceptor_ = std::thread([this] { accept(); });
 }
 

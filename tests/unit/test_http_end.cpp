@@ -213,6 +213,23 @@ END_TEST
 START_TEST(answer_that_is_not_http) { assert_cut("SSH-2.0-OpenSSH_9.2\r\n\r\n"); }
 END_TEST
 
+START_TEST(broken_compression_does_not_wait_for_the_rest) {
+  RawServer server([](Peer& peer) {
+    Request request;
+    if (!peer.read_request(request)) return;
+    peer.write("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 100000\r\n\r\n");
+    // A gzip header, an uncompressed block of 60000 bytes and then a block of an unknown kind.
+    peer.write(std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03\0\x60\xea\x9f\x15", 15) +
+               std::string(60000, 'x') + "\x07");
+    peer.hang_until_closed();
+  });
+  const auto client = make_client();
+  const auto start = steady_clock::now();
+  assert_fault(post(*client, server), TransportFault::kNetwork);
+  ck_assert(steady_clock::now() - start < kSoon);
+}
+END_TEST
+
 START_TEST(two_hundred_requests_leave_nothing_behind) {
   RawServer server([](Peer& peer) {
     Request request;
@@ -260,7 +277,8 @@ Suite* make_suite() {
       {refused_port_is_a_network_fault_before_a_byte_was_sent, unknown_host_is_not_found,
        reset_before_the_answer, reset_while_the_body_is_sent, closed_without_an_answer,
        loss_of_a_reused_connection_says_so, answer_cut_in_the_head, answer_cut_in_the_body,
-       answer_cut_in_a_chunk, answer_that_is_not_http, two_hundred_requests_leave_nothing_behind});
+       answer_cut_in_a_chunk, answer_that_is_not_http,
+       broken_compression_does_not_wait_for_the_rest, two_hundred_requests_leave_nothing_behind});
   return suite;
 }
 
