@@ -7,14 +7,13 @@
 #include <utility>
 
 #include "base/guarded.h"
-#include "job/memory_job_store.h"
+#include "mirrors.h"
 #include "openai/client.h"
 
 namespace transcribe {
 
 namespace {
 
-constexpr std::size_t kMaxEndText = 1024 * 1024;
 constexpr std::size_t kMaxNamedChunks = 20;
 constexpr std::uint64_t kRejectedAlike = 3;
 
@@ -119,11 +118,7 @@ struct Engine::Private final : public DispatchObserver {
 
   // Event thread.
   void run();
-  void deliver(const Entry& entry);
-  void deliver_event(const Event& event, const Counters& counters);
   void deliver_end(const End& end, const Counters& counters);
-  void release(const Released& released, const Counters& counters);
-  void note_file(const WriteStatus& status);
 
   const EngineConfig config;
   EngineObserver& observer;
@@ -133,14 +128,7 @@ struct Engine::Private final : public DispatchObserver {
   Guarded<State> state;
   std::condition_variable changed;
 
-  // Event thread only.
-  MemoryJobStore store;
-  Joiner joiner;
-  std::unique_ptr<TranscriptWriter> writer;
-  bool file_failing = false;
-  std::string text;
-  bool text_truncated = false;
-
+  std::unique_ptr<Mirrors> mirrors;  // event thread
   std::unique_ptr<OpenAiClient> client;
   std::unique_ptr<Dispatcher> dispatcher;
   std::thread thread;
@@ -275,100 +263,28 @@ void Engine::Private::run() {
       if (s->log.empty()) return;
       batch.swap(s->log);
     }
-    for (const Entry& entry : batch) deliver(entry);
-  }
-}
-
-void Engine::Private::deliver(const Entry& entry) {
-  if (const auto* end = std::get_if<End>(&entry.what)) {
-    deliver_end(*end, entry.counters);
-  } else {
-    deliver_event(std::get<Event>(entry.what), entry.counters);
-  }
-}
-
-void Engine::Private::deliver_event(const Event& event, const Counters& counters) {
-  store.record(event);
-  std::optional<Outcome> outcome;
-  if (const auto* change = std::get_if<StateChanged>(&event)) {
-    // The last change is told with the end, behind all results.
-    if (change->state == JobState::kProcessing || !change->previous)
-      observer.on_state(*change, counters);
-  } else if (const auto* queued = std::get_if<ChunkQueued>(&event)) {
-    observer.on_queued(*queued, counters);
-  } else if (const auto* retry = std::get_if<ChunkRetry>(&event)) {
-    observer.on_retry(*retry);
-  } else if (const auto* done = std::get_if<ChunkDone>(&event)) {
-    outcome = *done;
-  } else if (const auto* failed = std::get_if<ChunkFailed>(&event)) {
-    outcome = *failed;
-  } else if (const auto* skipped = std::get_if<ChunkSkipped>(&event)) {
-    outcome = *skipped;
-  }
-  if (!outcome) return;
-  for (const Released& released : joiner.add(std::move(*outcome))) release(released, counters);
-}
-
-void Engine::Private::release(const Released& released, const Counters& counters) {
-  if (released.text && !text_truncated) {
-    if (text.size() + released.text->text.size() <= kMaxEndText) {
-      text += released.text->text;
-    } else {
-      text_truncated = true;
+    for (const Entry& entry : batch) {
+      if (const auto* end = std::get_if<End>(&entry.what)) {
+        deliver_end(*end, entry.counters);
+      } else {
+        mirrors->tell(std::get<Event>(entry.what), entry.counters);
+      }
     }
-  }
-  if (writer) note_file(writer->write(released));
-  observer.on_released(released, counters);
-}
-
-void Engine::Private::note_file(const WriteStatus& status) {
-  if (status.ok() == !file_failing) return;
-  file_failing = !status.ok();
-  if (file_failing) {
-    observer.on_file_error(status.error());
-  } else {
-    observer.on_file_recovered();
   }
 }
 
 void Engine::Private::deliver_end(const End& end, const Counters& counters) {
-  // What was settled behind an unsettled chunk is still told; the holes stay visible in the file.
-  std::vector<Released> rest = joiner.finish();
-  auto hole = end.unsettled.begin();
-  const auto holes_before = [&](std::uint64_t index) {
-    for (; hole != end.unsettled.end() && hole->index < index; ++hole) {
-      if (writer) note_file(writer->write_unsettled(*hole));
-    }
-  };
-  for (const Released& released : rest) {
-    holes_before(chunk_of(released.outcome).index);
-    release(released, counters);
-  }
-  holes_before(UINT64_MAX);
-
   JobEnd result;
   result.state = end.state;
   result.reason = end.reason;
   result.counters = counters;
-  result.text = std::move(text);
-  result.text_truncated = text_truncated;
-  if (writer) {
-    if (const WriteStatus status = writer->finish(end.state, store); !status)
-      result.incomplete_file = status.error();
-  }
-  bool cancelled = false;
   {
     auto s = state.lock();
     result.fatal = s->fatal;
     result.first_failed = s->first_failed;
     result.failed_chunks = s->failed_chunks;
-    cancelled = end.reason == JobReason::kStopped;
   }
-  if (cancelled) {
-    observer.on_stopped(counters);
-  } else {
-    observer.on_end(result);
-  }
+  mirrors->tell_end(std::move(result), end.unsettled);
   auto s = state.lock();
   s->end_delivered = true;
   changed.notify_all();
@@ -382,12 +298,14 @@ Result<std::unique_ptr<Engine>> Engine::create(EngineConfig config, EngineObserv
   auto client = OpenAiClient::create(client_config(d->config), clock, log);
   if (!client) return client.error();
   d->client = std::move(*client);
+  std::unique_ptr<TranscriptWriter> writer;
   if (!d->config.location.empty()) {
-    auto writer =
+    auto opened =
         TranscriptWriter::open(d->config.location, d->config.location_format, d->config.job_id);
-    if (!writer) return Error{writer.error().message};
-    d->writer = std::move(*writer);
+    if (!opened) return Error{opened.error().message};
+    writer = std::move(*opened);
   }
+  d->mirrors = std::make_unique<Mirrors>(observer, std::move(writer));
   d->dispatcher =
       std::make_unique<Dispatcher>(dispatcher_config(d->config), *d->client, *d, clock, log);
   Private* const shared = d.get();

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "dispatch/dispatcher.h"
+#include "engine_observer.h"
 #include "http/client.h"
 #include "job/job.h"
 #include "openai/request.h"
@@ -45,36 +46,6 @@ struct EngineConfig {
   std::string location;          // empty: no transcript file
   TranscriptFormat location_format = TranscriptFormat::kAuto;
   std::string job_id;
-};
-
-// The job's end as the observer learns it.
-struct JobEnd {
-  JobState state = JobState::kCompleted;
-  JobReason reason = JobReason::kEndOfStream;
-  Counters counters;
-  std::string text;  // the joined transcript, up to 1 MiB
-  bool text_truncated = false;
-  std::optional<ChunkFailed> fatal;  // what ended the job (reason kError)
-  std::optional<ChunkFailed> first_failed;
-  std::string failed_chunks;  // "3, 7, 12, …" for messages
-  std::optional<WriteError> incomplete_file;
-};
-
-class EngineObserver {
- public:
-  virtual ~EngineObserver() = default;
-  // Created and started; the end is told by on_end() and on_stopped().
-  virtual void on_state(const StateChanged& change, const Counters& counters) noexcept = 0;
-  virtual void on_queued(const ChunkQueued& event, const Counters& counters) noexcept = 0;
-  virtual void on_retry(const ChunkRetry& event) noexcept = 0;
-  // In index order; `counters` as of now.
-  virtual void on_released(const Released& released, const Counters& counters) noexcept = 0;
-  // Once per outage of the transcript file.
-  virtual void on_file_error(const WriteError& error) noexcept = 0;
-  virtual void on_file_recovered() noexcept = 0;
-  // The job's end. One of the two, once, the last call. on_stopped(): after cancel().
-  virtual void on_end(const JobEnd& end) noexcept = 0;
-  virtual void on_stopped(const Counters& counters) noexcept = 0;
 };
 
 struct EngineStats {
