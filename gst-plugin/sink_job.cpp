@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "http/client.h"
+#include "transcript/writer.h"
 
 namespace transcribe {
 
@@ -95,6 +96,14 @@ bool SinkJob::prepare() {
   if (!config) {
     GST_ELEMENT_ERROR(sink_, RESOURCE, SETTINGS, ("%s", config.error().message.c_str()), (nullptr));
     return false;
+  }
+  if (!settings.location.empty()) {
+    const Status writable = TranscriptWriter::check(settings.location, settings.location_format);
+    if (!writable) {
+      GST_ELEMENT_ERROR(sink_, RESOURCE, OPEN_WRITE,
+                        ("location: %s", writable.error().message.c_str()), (nullptr));
+      return false;
+    }
   }
   if (settings.job_id.empty()) {
     settings_.lock()->automatic_job_id = config->job_id;

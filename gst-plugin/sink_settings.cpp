@@ -263,11 +263,6 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
   if (Status status = check_body_size(settings, config.request); !status) return status.error();
   if (Status status = check_proxy(settings.proxy); !status) return status.error();
   if (Status status = check_ca_file(settings.tls_ca_file); !status) return status.error();
-  if (!settings.location.empty()) {
-    if (Status status = TranscriptWriter::check(settings.location, settings.location_format);
-        !status)
-      return error("location: " + status.error().message);
-  }
 
   config.proxy = settings.proxy;
   config.tls_ca_file = settings.tls_ca_file;

@@ -347,7 +347,6 @@ START_TEST(what_is_wrong_is_named) {
        }},
       {"proxy", [](SinkSettings& s) { s.proxy = "nonsense"; }},
       {"tls-ca-file", [](SinkSettings& s) { s.tls_ca_file = "/nonexistent/ca.pem"; }},
-      {"location", [](SinkSettings& s) { s.location = "/nonexistent/dir/talk.srt"; }},
       {"job-id", [](SinkSettings& s) { s.job_id = "a b"; }},
       {"job-id", [](SinkSettings& s) { s.job_id = "\xc3\xa4"; }},
       {"job-id", [](SinkSettings& s) { s.job_id = std::string(1, '\0'); }},
