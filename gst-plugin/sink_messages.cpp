@@ -221,11 +221,12 @@ void SinkMessages::on_end(const JobEnd& end) noexcept {
   post(complete);
 
   if (!is_error) return;
+  const std::string file = end.incomplete_file ? " " + end.incomplete_file->message : "";
   if (end.fatal) {
-    post_failure(element_, GST_MESSAGE_ERROR, end.fatal->failure, end.fatal->failure.message,
+    post_failure(element_, GST_MESSAGE_ERROR, end.fatal->failure, end.fatal->failure.message + file,
                  end.fatal->chunk.get(), end.fatal->attempts);
-  } else if (failed && end.first_failed) {
-    post_failure(element_, GST_MESSAGE_ERROR, end.first_failed->failure, failures,
+  } else if (failed && !ignored && end.first_failed) {
+    post_failure(element_, GST_MESSAGE_ERROR, end.first_failed->failure, failures + file,
                  end.first_failed->chunk.get(), end.first_failed->attempts);
   } else {
     post_resource_message(

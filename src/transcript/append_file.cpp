@@ -92,8 +92,8 @@ Status AppendFile::check(const std::string& location, bool create) {
   return Success{};
 }
 
-AppendFile::AppendFile(UniqueFd fd, std::string path, bool stream)
-    : fd_(std::move(fd)), path_(std::move(path)), stream_(stream) {}
+AppendFile::AppendFile(UniqueFd fd, std::string path, std::string location, bool stream)
+    : fd_(std::move(fd)), path_(std::move(path)), location_(std::move(location)), stream_(stream) {}
 
 Result<std::unique_ptr<AppendFile>, WriteError> AppendFile::open(const std::string& location) {
   UniqueFd fd;
@@ -109,7 +109,7 @@ Result<std::unique_ptr<AppendFile>, WriteError> AppendFile::open(const std::stri
     stream = waits_for_reader || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode);
     if (!stream && ::ftruncate(fd.get(), 0) != 0) return write_error(location, errno);
   }
-  return std::unique_ptr<AppendFile>(new AppendFile(std::move(fd), location, stream));
+  return std::unique_ptr<AppendFile>(new AppendFile(std::move(fd), location, location, stream));
 }
 
 Result<std::unique_ptr<AppendFile>, WriteError> AppendFile::create_beside(
@@ -122,7 +122,7 @@ Result<std::unique_ptr<AppendFile>, WriteError> AppendFile::create_beside(
     // Not all file systems can; the file is whole all the same.
     [[maybe_unused]] const int ignored = ::fchmod(fd.get(), info.st_mode & 07777);
   }
-  return std::unique_ptr<AppendFile>(new AppendFile(std::move(fd), path.get(), false));
+  return std::unique_ptr<AppendFile>(new AppendFile(std::move(fd), path.get(), target, false));
 }
 
 WriteStatus AppendFile::append(std::string record, bool patient) {
@@ -135,7 +135,7 @@ WriteStatus AppendFile::finish() {
   if (!flushed || stream_) return flushed;
   // Some file systems find out only here that there is no room.
   if (::fsync(fd_.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
-    return write_error(path_, errno);
+    return write_error(location_, errno);
   }
   return Success{};
 }
@@ -160,7 +160,7 @@ WriteStatus AppendFile::write_record(const std::string& record) {
       const int error = written < 0 ? errno : ENOSPC;
       // Should this fail too, the next try writes over the part.
       [[maybe_unused]] const int ignored = ::ftruncate(fd_.get(), size_);
-      return write_error(path_, error);
+      return write_error(location_, error);
     }
     left.remove_prefix(static_cast<std::size_t>(written));
   }
@@ -170,12 +170,12 @@ WriteStatus AppendFile::write_record(const std::string& record) {
 
 WriteStatus AppendFile::write_to_stream(const std::string& record, int patience_ms) {
   if (!fd_) fd_.reset(::open(path_.c_str(), kOpenFlags));
-  if (!fd_) return write_error(path_, errno);
+  if (!fd_) return write_error(location_, errno);
   while (sent_ < record.size()) {
     pollfd writable{fd_.get(), POLLOUT, 0};
     const int ready = ::poll(&writable, 1, patience_ms);
     if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0) return write_error(path_, EAGAIN);
+    if (ready == 0) return write_error(location_, EAGAIN);
     const ssize_t written =
         write_quietly(fd_.get(), std::string_view(record).substr(sent_, kStreamPart));
     if (written <= 0) {
@@ -185,7 +185,7 @@ WriteStatus AppendFile::write_to_stream(const std::string& record, int patience_
         fd_.reset();
         sent_ = 0;
       }
-      return write_error(path_, error);
+      return write_error(location_, error);
     }
     sent_ += static_cast<std::size_t>(written);
   }

@@ -37,13 +37,14 @@ class AppendFile {
   const std::string& path() const { return path_; }
 
  private:
-  AppendFile(UniqueFd fd, std::string path, bool stream);
+  AppendFile(UniqueFd fd, std::string path, std::string location, bool stream);
   WriteStatus flush(int patience_ms);
   WriteStatus write_record(const std::string& record);
   WriteStatus write_to_stream(const std::string& record, int patience_ms);
 
   UniqueFd fd_;
   std::string path_;
+  std::string location_;  // as the user knows it, for messages
   const bool stream_;
   std::deque<std::string> pending_;
   off_t size_ = 0;        // of the whole records in a regular file
