@@ -80,6 +80,105 @@ std::vector<std::map<std::string, std::string>> JobClient::events() {
   return result;
 }
 
+std::string JobClient::dump() {
+  std::string text = state() + "\n";
+  for (const char* name : {"meta", "progress", "error", "ctl", "chunks", "inflight", "cerr"}) {
+    for (const auto& [field, value] : all(name)) {
+      if (field == "updated_ms" || field == "lease") continue;
+      text += std::string(name) + " " + field + "=" + value + "\n";
+    }
+  }
+  return text + redis("XRANGE", key(""), "-", "+").str();
+}
+
+namespace {
+
+// What a subscriber knows who read the stream from its beginning.
+struct Fold {
+  std::string state;
+  std::map<std::string, std::string> chunks;
+  std::uint64_t seq = 0;
+  std::uint64_t epoch = 0;
+  std::string problem;
+
+  void add(std::map<std::string, std::string> event) {
+    const std::uint64_t number = std::stoull(event["seq"]);
+    if (seq != 0 && number != seq + 1) problem = "seq " + event["seq"];
+    seq = number;
+    if (std::stoull(event["epoch"]) < epoch) problem = "epoch went back at " + event["seq"];
+    epoch = std::stoull(event["epoch"]);
+    const std::string& kind = event["event"];
+    const std::string& reason = event["reason"];
+    if (reason == "restart") chunks.clear();
+    if (reason == "retry-failed") {
+      std::erase_if(chunks, [](const auto& chunk) { return chunk.second == "failed"; });
+    }
+    if (kind == "state" || kind == "restored") {
+      if (event["prev"] != state && kind == "state") problem = "prev at " + event["seq"];
+      state = event["state"];
+    } else if (kind == "chunk") {
+      std::string& status = chunks[event["idx"]];
+      if (status == "done" || (status == "failed" && event["status"] != "done")) {
+        problem = "second end of chunk " + event["idx"];
+      }
+      status = event["status"];
+      if (status == "retry") chunks.erase(event["idx"]);
+    }
+  }
+  std::size_t count(const std::string& status) const {
+    std::size_t found = 0;
+    for (const auto& chunk : chunks) found += chunk.second == status ? 1 : 0;
+    return found;
+  }
+};
+
+}  // namespace
+
+std::string JobClient::problem(bool complete) {
+  std::size_t existing = 0;
+  for (const std::string& name : keys) {
+    const std::int64_t left = redis("PTTL", name).number;
+    if (left == -2) continue;
+    existing++;
+    const std::int64_t limit =
+        state() == "COMPLETED" || state() == "FAILED" ? std::stoll(retention) : std::stoll(ttl);
+    if (left <= 0 || left > limit) return name + " has a TTL of " + std::to_string(left);
+  }
+  if (existing == 0) return "";
+
+  auto progress = all("progress");
+  std::size_t skipped = 0;
+  const auto chunks = all("chunks");
+  for (const auto& chunk : chunks) {
+    skipped += chunk.second.find("\"status\":\"skipped\"") != std::string::npos ? 1 : 0;
+  }
+  const auto is = [&](const char* name, std::size_t value) {
+    return progress[name] == std::to_string(value);
+  };
+  if (!is("done", chunks.size() - skipped)) return "done is " + progress["done"];
+  if (!is("skipped", skipped)) return "skipped is " + progress["skipped"];
+  if (!is("failed", all("cerr").size())) return "failed is " + progress["failed"];
+  if (!is("inflight", all("inflight").size())) return "inflight is " + progress["inflight"];
+  if (std::stoull(progress["total"]) < chunks.size() + all("cerr").size()) return "total too low";
+  if (field("meta", "state") != state()) return "meta and state differ";
+  const bool terminal = state() == "COMPLETED" || state() == "FAILED";
+  if (terminal && !all("inflight").empty()) return "in flight after the end";
+
+  Fold fold;
+  for (auto& event : events()) {
+    fold.add(event);
+    if (complete && !fold.problem.empty()) return fold.problem;
+  }
+  if (fold.seq != std::stoull(field("ctl", "seq"))) return "last seq";
+  if (fold.epoch > std::stoull(field("ctl", "epoch"))) return "last epoch";
+  if (!fold.state.empty() && fold.state != state()) return "the stream ends in " + fold.state;
+  if (complete && (!is("done", fold.count("done")) || !is("skipped", fold.count("skipped")) ||
+                   !is("failed", fold.count("failed")))) {
+    return "the stream counts other chunks";
+  }
+  return "";
+}
+
 std::string record(const std::string& status, std::uint64_t index, const std::string& text) {
   return "{\"v\":1,\"index\":" + std::to_string(index) +
          ",\"start\":" + std::to_string(index * 16000) + ",\"frames\":16000,\"status\":\"" +

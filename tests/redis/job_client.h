@@ -29,6 +29,12 @@ struct JobClient {
   std::map<std::string, std::string> all(const std::string& key);
   std::vector<std::map<std::string, std::string>> events();
 
+  // All that is stored, as text, but for the times that every write moves.
+  std::string dump();
+  // What the keys of a job must always say of each other; empty, or the first thing that is wrong.
+  // `complete`: the stream was neither trimmed nor restored, so its fold must say the same.
+  std::string problem(bool complete = true);
+
   RedisClient& redis;
   std::string id;
   std::string token;

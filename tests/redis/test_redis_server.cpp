@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "check_text.h"
 #include "redis_client.h"
 #include "redis_server.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 START_TEST(keeps_nothing_without_persistence) {
   RedisServer server;
-  ck_assert_str_eq(RedisClient(server.port())("SET", "a", "b").text.c_str(), "OK");
+  ck_same(RedisClient(server.port())("SET", "a", "b").text, "OK");
   server.kill();
   RedisClient gone(server.port());
   ck_assert(gone("PING").is_error());
@@ -29,7 +30,7 @@ START_TEST(keeps_its_append_only_file) {
   for (int i = 0; i < 3; i++) {
     server.kill();
     server.restart();
-    ck_assert_str_eq(RedisClient(server.port())("GET", "a").text.c_str(), "b");
+    ck_same(RedisClient(server.port())("GET", "a").text, "b");
   }
 }
 END_TEST
@@ -39,7 +40,7 @@ START_TEST(freezes_and_thaws) {
   RedisClient client(server.port());
   server.freeze();
   server.thaw();
-  ck_assert_str_eq(client("PING").text.c_str(), "PONG");
+  ck_same(client("PING").text, "PONG");
 }
 END_TEST
 
@@ -47,7 +48,7 @@ START_TEST(listens_on_a_socket) {
   RedisServer::Options options;
   options.unix_socket = true;
   RedisServer server(options);
-  ck_assert_str_eq(RedisClient(server.socket_path())("PING").text.c_str(), "PONG");
+  ck_same(RedisClient(server.socket_path())("PING").text, "PONG");
 }
 END_TEST
 
@@ -57,8 +58,8 @@ START_TEST(knows_the_users_of_the_acl) {
   RedisServer server(options);
   RedisClient client(server.port());
   ck_assert(client("PING").is_error());
-  ck_assert_str_eq(client("AUTH", "reader", "secret").text.c_str(), "OK");
-  ck_assert_str_eq(client("PING").text.c_str(), "PONG");
+  ck_same(client("AUTH", "reader", "secret").text, "OK");
+  ck_same(client("PING").text, "PONG");
   ck_assert(client("SET", "a", "b").is_error());
 }
 END_TEST
@@ -71,7 +72,7 @@ START_TEST(replicates) {
   RedisServer replica(options);
   ck_assert(replica.wait_for_log("Finished with success"));
   RedisClient client(replica.port());
-  ck_assert_str_eq(client("GET", "a").text.c_str(), "b");
+  ck_same(client("GET", "a").text, "b");
   ck_assert(client("SET", "a", "c").text.starts_with("READONLY"));
 }
 END_TEST
@@ -82,7 +83,7 @@ START_TEST(runs_as_a_cluster) {
   RedisServer server(options);
   RedisClient client(server.port());
   ck_assert(client("GET", "a").text.starts_with("CLUSTERDOWN"));
-  ck_assert_str_eq(client("CLUSTER", "ADDSLOTSRANGE", "0", "16383").text.c_str(), "OK");
+  ck_same(client("CLUSTER", "ADDSLOTSRANGE", "0", "16383").text, "OK");
   ck_assert(server.wait_for_log("Cluster state changed: ok"));
   ck_assert(client("GET", "a").is_nil());
 }

@@ -23,7 +23,8 @@
 -- fail      index record                                     OK, DUP, ALREADY
 -- skip      index record reason                              OK, DUP, ALREADY
 -- put       index record index record … (at most 200 pairs)  OK added; the quiet form for healing
--- progress  total emit(0|1)                                  OK, DUP
+-- progress  total event                                      OK, DUP
+--           event: 0 for none, else a number that grows with each one of this owner
 -- beat      lease                                            OK
 --
 -- From move on, sync and restore included, operations are fenced: epoch and token must be the
@@ -51,6 +52,10 @@
 
 if #KEYS ~= 9 then return redis.error_reply('ERR the job script takes nine keys') end
 local STREAM, STATE, META, PROGRESS, ERROR, CTL, CHUNKS, INFLIGHT, CERR = unpack(KEYS)
+-- Braces would put the keys into different slots of a cluster.
+if STREAM:find('[{}]') or STATE ~= '{' .. STREAM .. '}:state' then
+  return redis.error_reply('ERR the keys do not belong to one job')
+end
 local op, epoch, token = ARGV[1], ARGV[2], ARGV[3]
 local call = redis.call
 
@@ -117,8 +122,8 @@ local LEGAL = {
 
 local state = call('GET', STATE)
 local NUMBERS = {'epoch', 'lease', 'attempt', 'barren', 'base', 'seq', 'maxlen', 'ttl',
-                 'retention', 'max_attempts', 'frames'}
-local TEXTS = {'token', 'owner', 'released', 'cancel', 'told'}
+                 'retention', 'max_attempts', 'frames', 'told'}
+local TEXTS = {'token', 'owner', 'released', 'cancel'}
 local ctl, damage = {}, nil
 do
   local values = call('HMGET', CTL, unpack(NUMBERS))
@@ -284,7 +289,7 @@ local function own(s)
   save('epoch', int(ctl.epoch), 'token', token, 'owner', s.owner, 'lease', int(now + s.lease),
        'attempt', int(ctl.attempt), 'barren', int(ctl.barren), 'base', int(stored), 'seq',
        int(ctl.seq), 'maxlen', int(s.maxlen), 'ttl', int(s.ttl), 'retention', int(s.retention),
-       'max_attempts', int(s.max_attempts), 'cancel', ctl.cancel, 'released', '', 'told', '',
+       'max_attempts', int(s.max_attempts), 'cancel', ctl.cancel, 'released', '', 'told', '0',
        'frames', int(ctl.frames))
 end
 
@@ -444,7 +449,7 @@ function ops.reap()
   if ctl.cancel ~= '' then
     explain('cancelled', ctl.cancel)
     change('FAILED', 'cancelled', 'lost', int(lost))
-  elseif ctl.barren >= number(call('HGET', CTL, 'max_attempts')) then
+  elseif ctl.barren >= ctl.max_attempts then
     explain('stalled', int(ctl.barren) .. ' owners in a row died without finishing a chunk')
     change('FAILED', 'stalled', 'lost', int(lost))
   elseif state == 'PROCESSING' then
@@ -648,15 +653,14 @@ function ops.put()
 end
 
 function ops.progress()
-  local cut, wanted = number(ARGV[4]), ARGV[5]
+  local cut, event = number(ARGV[4]), number(ARGV[5])
   if not cut then return bad('total') end
-  if wanted ~= '0' and wanted ~= '1' then return bad('emit') end
+  if not event then return bad('event') end
+  if event > 0 and event <= ctl.told then return answer('DUP') end
   total = math.max(total, cut)
-  local settled = table.concat({counters()}, ' ')
-  if wanted == '1' and ctl.told == settled then return answer('DUP') end
   count()
-  if wanted == '1' then
-    save('told', settled)
+  if event > 0 then
+    save('told', int(event))
     emit('progress', counters())
   end
   touch()
