@@ -376,7 +376,7 @@ std::string mutate(std::string body, std::mt19937& random) {
 START_TEST(mutated_answers_never_break_the_promises) {
   std::mt19937 random(20240917);
   unsigned accepted = 0;
-  for (unsigned i = 0; i < 20000; i++) {
+  for (unsigned i = 0; i < 6000; i++) {
     const std::string body = mutate(kSamples[i % kSamples.size()], random);
     const auto result = parse(body);
     if (!result) {
@@ -407,7 +407,7 @@ START_TEST(mutated_answers_never_break_the_promises) {
     }
   }
   // The mutations are gentle enough to get past the parser often.
-  ck_assert_uint_gt(accepted, 2000);
+  ck_assert_uint_gt(accepted, 600);
 }
 END_TEST
 
