@@ -26,6 +26,14 @@ void redact(std::string& text, const std::string& secret) {
   }
 }
 
+// For what is cut to size afterwards: a part of a secret would not be found any more.
+void redact_long(std::string& text, const std::vector<std::string>& secrets) {
+  for (const std::string& secret : secrets) {
+    // A short one may be a word that the answer is made of.
+    if (secret.size() >= kMinSecretBytes) redact(text, secret);
+  }
+}
+
 // What a server might echo in its error: the key, headers and the query of the URL.
 std::vector<std::string> list_secrets(const ServiceSettings& service, const std::string& url) {
   std::vector<std::string> secrets;
@@ -109,11 +117,12 @@ AttemptOutcome OpenAiClient::transcribe(const Chunk& chunk, unsigned attempt, Mi
              "chunk %" G_GUINT64_FORMAT ", attempt %u: POST %s, %" G_GSIZE_FORMAT " bytes", index,
              attempt, printable_url_.c_str(), size);
   const TimePoint begin = clock_.now();
-  const HttpResult result = http_->send(request, timeout, cancellation);
+  HttpResult result = http_->send(request, timeout, cancellation);
   if (!result) {
     if (result.error().fault == TransportFault::kCancelled) return Cancelled{};
     return conclude(chunk, attempt, classify_transport(result.error(), printable_url_));
   }
+  for (auto& header : result->headers) redact_long(header.second, secrets_);
   const auto elapsed = std::chrono::duration_cast<Milliseconds>(clock_.now() - begin);
   log_.print(LogLevel::kDebug,
              "chunk %" G_GUINT64_FORMAT ", attempt %u: HTTP %u, %" G_GSIZE_FORMAT
@@ -121,10 +130,12 @@ AttemptOutcome OpenAiClient::transcribe(const Chunk& chunk, unsigned attempt, Mi
              index, attempt, result->status, result->body.size(),
              static_cast<gint64>(elapsed.count()), find_request_id(result->headers).c_str());
   if (result->status < 200 || result->status >= 300) {
+    redact_long(result->body, secrets_);
     return conclude(chunk, attempt, classify_response(*result, printable_url_, clock_.wall_now()));
   }
   auto transcription = parse_response(*result);
   if (!transcription) {
+    redact_long(result->body, secrets_);
     return conclude(chunk, attempt, broken_response(*result, transcription.error().message));
   }
   clamp_times(*transcription, frames_to_time(chunk.info.payload.frames()));
