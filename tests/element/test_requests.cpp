@@ -567,7 +567,7 @@ void collect_debug(GstDebugCategory* category, GstDebugLevel, const gchar*, cons
 }
 
 void assert_no_key(const std::string& text, const char* where) {
-  const std::size_t at = text.find(kKey);
+  const std::size_t at = text.find(std::string(kKey, 8));  // not even its beginning
   if (at == std::string::npos) return;
   const std::size_t begin = at > 120 ? at - 120 : 0;
   ck_abort_msg("the key shows in %s: …%s…", where, text.substr(begin, 300).c_str());
@@ -629,7 +629,12 @@ Answer tell_the_key(const Request& request) {
   const std::string message =
       "Incorrect API key provided: " + request.header("Authorization") + request.header("api-key");
   if (*request.chunk == 1 && request.attempt == 1) return Answer::error(503, "", "", message);
-  if (*request.chunk == 3) return Answer::error(422, kKey, kKey, message, kKey);
+  if (*request.chunk == 3) {
+    // Where a long text is cut, in the middle of the key.
+    Answer answer = Answer::error(422, kKey, kKey, std::string(500, 'x') + kKey, kKey);
+    answer.headers = {{"x-request-id", std::string(120, 'x') + kKey}};
+    return answer;
+  }
   if (*request.chunk == 5) return Answer::error(401, kKey, kKey, message, kKey);
   Answer answer;
   answer.headers = {{"x-request-id", "req-1"}};
