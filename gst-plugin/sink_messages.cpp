@@ -177,9 +177,19 @@ void SinkMessages::on_file_error(const WriteError& error) noexcept {
 }
 
 void SinkMessages::on_file_recovered() noexcept {
+  post_info("The transcript file is complete again");
+}
+
+void SinkMessages::on_store_error(const std::string& message) noexcept {
+  post_resource_message(element_, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR_WRITE,
+                        message + " (it is tried again with every chunk)", "", nullptr);
+}
+
+void SinkMessages::on_store_recovered() noexcept { post_info("The job is stored again"); }
+
+void SinkMessages::post_info(const char* text) {
   gst_element_message_full(element_, GST_MESSAGE_INFO, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_WRITE,
-                           g_strdup("The transcript file is complete again"), nullptr, __FILE__,
-                           GST_FUNCTION, __LINE__);
+                           g_strdup(text), nullptr, __FILE__, GST_FUNCTION, __LINE__);
 }
 
 void SinkMessages::on_end(const JobEnd& end) noexcept {

@@ -33,11 +33,14 @@ class SinkMessages final : public EngineObserver {
   void on_released(const Released& released, const Counters& counters) noexcept override;
   void on_file_error(const WriteError& error) noexcept override;
   void on_file_recovered() noexcept override;
+  void on_store_error(const std::string& message) noexcept override;
+  void on_store_recovered() noexcept override;
   void on_end(const JobEnd& end) noexcept override;
   void on_stopped(const Counters& counters) noexcept override;
 
  private:
   void post(GstStructure* structure);
+  void post_info(const char* text);
   void post_progress(GstProgressType type, const char* text, int percent, const Counters& counters);
   void post_job(JobState state, std::optional<JobState> previous, JobReason reason,
                 const Counters& counters);

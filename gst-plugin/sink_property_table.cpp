@@ -178,8 +178,7 @@ const Property kProperties[] = {
      "How long EOS, ERROR and stop wait for the final state to be stored, in milliseconds",
      Count{&S::redis_flush_timeout, 0, kDayMs}},
     {"journal-directory", "Journal directory",
-     "Directory of job journals, to resume without Redis; unset: none. Not available in this "
-     "version",
+     "Directory of job journals, to resume without Redis; unset: none",
      Text{&S::journal_directory}},
     {"resume", "Resume", "What happens with a job-id that is known already",
      choice<&S::resume>(resume_type)},

@@ -127,10 +127,10 @@ GType redis_policy_type() {
 
 GType resume_type() {
   static const GEnumValue values[] = {
-      {value_of(Resume::kAuto), "Send only what is missing, refuse a job with failed chunks",
+      {value_of(ResumePolicy::kAuto), "Send only what is missing, refuse a job with failed chunks",
        "auto"},
-      {value_of(Resume::kRetryFailed), "Also send the failed chunks again", "retry-failed"},
-      {value_of(Resume::kRestart), "Start the job anew", "restart"},
+      {value_of(ResumePolicy::kRetryFailed), "Also send the failed chunks again", "retry-failed"},
+      {value_of(ResumePolicy::kRestart), "Start the job anew", "restart"},
       {0, nullptr, nullptr}};
   static const GType type = register_enum("GstOpenaiTranscribeSinkResume", values);
   return type;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/glib_ptr.h"
+#include "job/journal_store.h"
 
 namespace transcribe {
 namespace {
@@ -137,11 +138,9 @@ Status check_job_store(const SinkSettings& settings) {
   if (!settings.redis_uri.empty()) unavailable = "redis-uri";
   if (settings.redis_policy != RedisPolicy::kBestEffort) unavailable = "redis-policy=required";
   if (!settings.redis_consumer_group.empty()) unavailable = "redis-consumer-group";
-  if (!settings.journal_directory.empty()) unavailable = "journal-directory";
-  if (settings.resume != Resume::kAuto) unavailable = "resume";
   if (!unavailable) return Success{};
   return error(std::string(unavailable) +
-               " is not available in this version: jobs are neither stored nor resumed yet. Leave "
+               " is not available in this version: jobs are not mirrored in Redis yet. Leave "
                "it out; the transcript goes to location and to the bus");
 }
 
@@ -152,6 +151,19 @@ Status check_proxy(const std::string& proxy) {
   if (host && *host) return Success{};
   // The value may hold a password.
   return error("proxy is not a URI with a host; write it as http://HOST:PORT");
+}
+
+// All that decides where chunks are cut, in the properties' own words and units.
+std::string cut_settings(const SinkSettings& settings) {
+  const char kSeparator[] = " ";
+  return std::to_string(static_cast<int>(settings.split)) + kSeparator +
+         std::to_string(settings.max_chunk_duration) + kSeparator +
+         std::to_string(settings.min_chunk_duration) + kSeparator +
+         std::to_string(settings.pause_duration) + kSeparator +
+         std::to_string(settings.forced_overlap) + kSeparator +
+         std::to_string(settings.skip_silence) + kSeparator +
+         std::to_string(settings.silence_duration) + kSeparator +
+         std::to_string(settings.speech_threshold);
 }
 
 Status check_ca_file(const std::string& path) {
@@ -263,6 +275,10 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
   if (Status status = check_body_size(settings, config.request); !status) return status.error();
   if (Status status = check_proxy(settings.proxy); !status) return status.error();
   if (Status status = check_ca_file(settings.tls_ca_file); !status) return status.error();
+  if (!settings.journal_directory.empty()) {
+    if (Status status = JournalStore::check(settings.journal_directory); !status)
+      return status.error();
+  }
 
   config.proxy = settings.proxy;
   config.tls_ca_file = settings.tls_ca_file;
@@ -274,6 +290,9 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
                                 : settings.rate_limit_group;
   config.location = settings.location;
   config.location_format = settings.location_format;
+  config.journal_directory = settings.journal_directory;
+  config.resume = settings.resume;
+  config.cut_settings = cut_settings(settings);
   config.job_id = settings.job_id;
   if (config.job_id.empty()) config.job_id = CharPtr(g_uuid_string_random()).get();
   return config;

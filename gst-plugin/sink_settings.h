@@ -19,7 +19,6 @@ namespace transcribe {
 inline constexpr const char* kDefaultBaseUrl = "https://api.openai.com/v1";
 
 enum class RedisPolicy { kBestEffort, kRequired };
-enum class Resume { kAuto, kRetryFailed, kRestart };
 
 // Bits of timestamp-granularities.
 inline constexpr unsigned kSegmentTimestamps = 1u << 0;
@@ -90,7 +89,7 @@ struct SinkSettings {
   std::string redis_consumer_group;
   unsigned redis_flush_timeout = 10000;
   std::string journal_directory;
-  Resume resume = Resume::kAuto;
+  ResumePolicy resume = ResumePolicy::kAuto;
 
   bool post_messages = true;
 };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/guarded.h"
+#include "job/journal_store.h"
 #include "mirrors.h"
 #include "openai/client.h"
 
@@ -59,6 +60,51 @@ Dispatcher::Config dispatcher_config(const EngineConfig& config) {
   return dispatcher;
 }
 
+std::unique_ptr<PersistentStore> make_store(const EngineConfig& config, const Clock& clock) {
+  if (config.journal_directory.empty()) return nullptr;
+  return std::make_unique<JournalStore>(config.journal_directory, clock);
+}
+
+JobIdentity identify(const EngineConfig& config) {
+  JobIdentity identity;
+  identity.job_id = config.job_id;
+  const CharPtr digest(g_compute_checksum_for_string(
+      G_CHECKSUM_SHA256,
+      (settings_fingerprint(client_config(config).request) + "\n" + config.cut_settings).c_str(),
+      -1));
+  identity.fingerprint = digest.get();
+  identity.meta = {{"model", config.request.model},
+                   {"language", config.request.language},
+                   {"location", config.location},
+                   {"program", config.user_agent}};
+  return identity;
+}
+
+std::string digest_of(GBytes* pcm) {
+  return CharPtr(g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, pcm)).get();
+}
+
+Failure job_failure(Cause cause, std::string reason, std::string message) {
+  Failure failure;
+  failure.severity = Severity::kJob;
+  failure.cause = cause;
+  failure.reason = std::move(reason);
+  failure.message = std::move(message);
+  return failure;
+}
+
+Cause cause_of(StoreRefusal::Kind kind) {
+  switch (kind) {
+    case StoreRefusal::Kind::kSettings:
+      return Cause::kSettings;
+    case StoreRefusal::Kind::kBusy:
+      return Cause::kBusy;
+    case StoreRefusal::Kind::kUnavailable:
+      break;
+  }
+  return Cause::kStore;
+}
+
 bool rejected(const Failure& failure) {
   return failure.severity == Severity::kChunk && failure.http_status >= 400 &&
          failure.http_status < 500;
@@ -75,6 +121,11 @@ struct Engine::Private final : public DispatchObserver {
     LiveSettings live;
     std::deque<Entry> log;
     std::uint64_t next_index = 0;
+    // Of a job that is stored: until the store is open, chunks are held back; then they are
+    // compared with what it holds.
+    bool store_open = true;
+    std::deque<Chunk> held;
+    StoredMarks marks;  // not met yet
     bool interrupted = false;
     bool finishing = false;  // no more pieces
     bool ending = false;     // nothing new starts; the End entry follows
@@ -107,6 +158,11 @@ struct Engine::Private final : public DispatchObserver {
   bool begin_end(Access& s, JobReason reason);
   void end_early(Access&& s);
   void fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts);
+  void fail(Access&& s, ChunkFailed event);
+  std::size_t queued(Access& s) const { return dispatcher->load().waiting + s->held.size(); }
+  // Sends the chunk, or takes its result from the store. Returns false when the source is not the
+  // one that the store knows: the job has ended.
+  bool accept(Access& s, Chunk chunk);
 
   void on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept override;
   void on_retry(const ChunkInfo& chunk, unsigned next_attempt, Nanoseconds delay,
@@ -118,6 +174,7 @@ struct Engine::Private final : public DispatchObserver {
 
   // Event thread.
   void run();
+  void open_store();
   void deliver_end(const End& end, const Counters& counters);
 
   const EngineConfig config;
@@ -151,7 +208,22 @@ bool Engine::Private::begin_end(Access& s, JobReason reason) {
 // A worker may be between "settled" in the dispatcher and its observer call; the end waits for it,
 // so that no result is lost and none comes after the end.
 void Engine::Private::maybe_end(Access& s) {
-  if (!s->ending && s->finishing && s->job.open() == 0) {
+  if (!s->ending && s->finishing && s->store_open && s->job.open() == 0) {
+    if (!s->marks.empty()) {
+      const auto& [index, mark] = *s->marks.begin();
+      auto missing = std::make_shared<ChunkInfo>();
+      missing->index = index;
+      missing->core = mark.core;
+      begin_end(s, JobReason::kError);
+      s->fatal = ChunkFailed{
+          missing,
+          job_failure(Cause::kSettings, "source-mismatch",
+                      "The source ends before chunk " + std::to_string(index) +
+                          ", which an earlier run of this job has transcribed; use the same "
+                          "source, another job-id, or resume=restart"),
+          0};
+      s->marks.clear();
+    }
     begin_end(s, s->job.counters().failed > 0 ? JobReason::kChunksFailed : JobReason::kEndOfStream);
     s->stopped = true;
   }
@@ -174,14 +246,22 @@ void Engine::Private::end_early(Access&& access) {
   const auto unsettled = dispatcher->cancel();
   auto s = state.lock();
   s->stopped = true;
+  for (const Chunk& chunk : s->held) {
+    append(s, ChunkQueued{std::make_shared<ChunkInfo>(chunk.info), 0});
+    s->unsettled.push_back(chunk.info);
+  }
+  s->held.clear();
   s->unsettled.insert(s->unsettled.end(), unsettled.begin(), unsettled.end());
   maybe_end(s);
 }
 
 void Engine::Private::fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts) {
-  auto s = state.lock();
-  ChunkFailed event{std::make_shared<ChunkInfo>(chunk), failure, attempts};
+  fail(state.lock(), ChunkFailed{std::make_shared<ChunkInfo>(chunk), failure, attempts});
+}
 
+void Engine::Private::fail(Access&& s, ChunkFailed event) {
+  const ChunkInfo& chunk = *event.chunk;
+  const Failure failure = event.failure;
   if (failure.severity == Severity::kJob) {
     // The chunk itself is not to blame: it stays unsettled, so that a resumed job sends it again.
     s->unsettled.push_back(chunk);
@@ -254,7 +334,64 @@ void Engine::Private::on_failed(const ChunkInfo& chunk, const Failure& failure,
   fail(chunk, failure, attempts);
 }
 
+bool Engine::Private::accept(Access& s, Chunk chunk) {
+  const auto info = std::make_shared<ChunkInfo>(chunk.info);
+  const auto mark = s->marks.find(info->index);
+  if (mark == s->marks.end()) {
+    append(s, ChunkQueued{info, 44 + g_bytes_get_size(chunk.pcm.get())});
+    dispatcher->submit(std::move(chunk));
+    return true;
+  }
+  const bool same = mark->second.sha256 == info->sha256 && mark->second.core == info->core;
+  s->marks.erase(mark);
+  if (same) {
+    append(s, ChunkDone{info, nullptr, 0, Nanoseconds(0), true});
+    return true;
+  }
+  append(s, ChunkQueued{info, 44 + g_bytes_get_size(chunk.pcm.get())});
+  fail(
+      std::move(s),
+      {info,
+       job_failure(Cause::kSettings, "source-mismatch",
+                   "Chunk " + std::to_string(info->index) +
+                       " differs from the one that an earlier run of this job has transcribed; use "
+                       "the same source and settings, another job-id, or resume=restart"),
+       0});
+  return false;
+}
+
+void Engine::Private::open_store() {
+  auto marks = mirrors->open_store(identify(config), config.resume);
+  std::optional<Failure> failure;
+  if (!marks) {
+    failure = job_failure(cause_of(marks.error().kind), "store", marks.error().message);
+  } else if (!config.location.empty()) {
+    if (const WriteStatus file =
+            mirrors->open_file(config.location, config.location_format, config.job_id);
+        !file)
+      failure = job_failure(Cause::kConnect, "location", file.error().message);
+  }
+  auto s = state.lock();
+  s->store_open = true;
+  if (failure) {
+    if (begin_end(s, JobReason::kError)) {
+      s->fatal = ChunkFailed{nullptr, std::move(*failure), 0};
+      end_early(std::move(s));
+    }
+    return;
+  }
+  s->marks = std::move(*marks);
+  changed.notify_all();
+  while (!s->ending && !s->held.empty()) {
+    Chunk chunk = std::move(s->held.front());
+    s->held.pop_front();
+    if (!accept(s, std::move(chunk))) return;
+  }
+  maybe_end(s);
+}
+
 void Engine::Private::run() {
+  if (mirrors->has_store()) open_store();
   for (;;) {
     std::deque<Entry> batch;
     {
@@ -298,14 +435,13 @@ Result<std::unique_ptr<Engine>> Engine::create(EngineConfig config, EngineObserv
   auto client = OpenAiClient::create(client_config(d->config), clock, log);
   if (!client) return client.error();
   d->client = std::move(*client);
-  std::unique_ptr<TranscriptWriter> writer;
-  if (!d->config.location.empty()) {
-    auto opened =
-        TranscriptWriter::open(d->config.location, d->config.location_format, d->config.job_id);
-    if (!opened) return Error{opened.error().message};
-    writer = std::move(*opened);
+  d->mirrors = std::make_unique<Mirrors>(observer, make_store(d->config, clock));
+  if (!d->mirrors->has_store() && !d->config.location.empty()) {
+    const WriteStatus file =
+        d->mirrors->open_file(d->config.location, d->config.location_format, d->config.job_id);
+    if (!file) return Error{file.error().message};
   }
-  d->mirrors = std::make_unique<Mirrors>(observer, std::move(writer));
+  d->state.lock()->store_open = !d->mirrors->has_store();
   d->dispatcher =
       std::make_unique<Dispatcher>(dispatcher_config(d->config), *d->client, *d, clock, log);
   Private* const shared = d.get();
@@ -342,8 +478,7 @@ void Engine::start() {
 Engine::Wait Engine::wait_for_room() {
   auto s = d_->state.lock();
   const auto room = [&] {
-    return s->live.leaky != Leaky::kNo ||
-           d_->dispatcher->load().waiting < s->live.max_queued_chunks;
+    return s->live.leaky != Leaky::kNo || d_->queued(s) < s->live.max_queued_chunks;
   };
   s.wait(d_->changed, [&] { return s->interrupted || s->ending || room(); });
   if (s->ending) return Wait::kEnded;
@@ -353,8 +488,7 @@ Engine::Wait Engine::wait_for_room() {
 
 bool Engine::has_room() const {
   auto s = d_->state.lock();
-  return s->ending || s->live.leaky != Leaky::kNo ||
-         d_->dispatcher->load().waiting < s->live.max_queued_chunks;
+  return s->ending || s->live.leaky != Leaky::kNo || d_->queued(s) < s->live.max_queued_chunks;
 }
 
 void Engine::submit(AudioPiece&& piece, const MediaTime& time) {
@@ -364,6 +498,8 @@ void Engine::submit(AudioPiece&& piece, const MediaTime& time) {
   info->time = time;
   info->reason = piece.reason;
   info->mask = std::move(piece.mask);
+  if (!d_->config.journal_directory.empty() && !piece.skipped)
+    info->sha256 = digest_of(piece.pcm.get());
 
   auto s = d_->state.lock();
   if (s->ending) return;
@@ -374,7 +510,8 @@ void Engine::submit(AudioPiece&& piece, const MediaTime& time) {
   }
 
   bool drop_new = false;
-  if (s->live.leaky != Leaky::kNo && d_->dispatcher->load().waiting >= s->live.max_queued_chunks) {
+  if (s->live.leaky != Leaky::kNo && !s->marks.contains(info->index) &&
+      d_->queued(s) >= s->live.max_queued_chunks) {
     std::optional<ChunkInfo> oldest;
     if (s->live.leaky == Leaky::kDownstream) oldest = d_->dispatcher->drop_oldest();
     if (oldest) {
@@ -384,13 +521,17 @@ void Engine::submit(AudioPiece&& piece, const MediaTime& time) {
       drop_new = true;
     }
   }
-  const std::uint64_t bytes = 44 + g_bytes_get_size(piece.pcm.get());
-  d_->append(s, ChunkQueued{info, bytes});
   if (drop_new) {
+    d_->append(s, ChunkQueued{info, 44 + g_bytes_get_size(piece.pcm.get())});
     d_->append(s, ChunkSkipped{std::move(info), SkipReason::kQueueFull});
     return;
   }
-  d_->dispatcher->submit(Chunk{*info, std::move(piece.pcm), d_->clock.now()});
+  Chunk chunk{*info, std::move(piece.pcm), d_->clock.now()};
+  if (s->store_open) {
+    d_->accept(s, std::move(chunk));
+  } else {
+    s->held.push_back(std::move(chunk));
+  }
 }
 
 void Engine::skip_flushed(const FrameSpan& span, const MediaTime& time) {
@@ -449,8 +590,13 @@ void Engine::flush() {
   }
   const auto unsettled = d_->dispatcher->flush();
   auto s = d_->state.lock();
+  const std::deque<Chunk> held = std::move(s->held);
+  s->held.clear();
   for (const ChunkInfo& chunk : unsettled) {
     d_->append(s, ChunkSkipped{std::make_shared<ChunkInfo>(chunk), SkipReason::kFlushed});
+  }
+  for (const Chunk& chunk : held) {
+    d_->append(s, ChunkSkipped{std::make_shared<ChunkInfo>(chunk.info), SkipReason::kFlushed});
   }
   d_->maybe_end(s);
 }

@@ -17,6 +17,7 @@
 #include "engine_observer.h"
 #include "http/client.h"
 #include "job/job.h"
+#include "job/persistent_store.h"
 #include "openai/request.h"
 #include "transcript/writer.h"
 
@@ -46,6 +47,10 @@ struct EngineConfig {
   std::string location;          // empty: no transcript file
   TranscriptFormat location_format = TranscriptFormat::kAuto;
   std::string job_id;
+  std::string journal_directory;  // empty: the job does not survive the process
+  ResumePolicy resume = ResumePolicy::kAuto;
+  // Everything that decides where chunks are cut, as text: a job is resumed with the same only.
+  std::string cut_settings;
 };
 
 struct EngineStats {
@@ -63,7 +68,9 @@ class Engine {
     kTimeout,
   };
 
-  // Settings have passed validate(). Opens the transcript file and reports QUEUED.
+  // Settings have passed validate(). Opens the transcript file and reports QUEUED. A job that is
+  // stored is opened on the event thread, together with its file; nothing is sent before that, and
+  // a refusal ends the job with an error.
   static Result<std::unique_ptr<Engine>> create(EngineConfig config, EngineObserver& observer,
                                                 const Clock& clock, const Log& log);
   // As stop(). After stop() on any thread.

@@ -34,6 +34,9 @@ class EngineObserver {
   // Once per outage of the transcript file.
   virtual void on_file_error(const WriteError& error) noexcept = 0;
   virtual void on_file_recovered() noexcept = 0;
+  // The same for the job store (journal).
+  virtual void on_store_error(const std::string& message) noexcept = 0;
+  virtual void on_store_recovered() noexcept = 0;
   // The job's end. One of the two, once, the last call. on_stopped(): after cancel().
   virtual void on_end(const JobEnd& end) noexcept = 0;
   virtual void on_stopped(const Counters& counters) noexcept = 0;

@@ -10,11 +10,49 @@ constexpr std::size_t kMaxEndText = 1024 * 1024;
 
 }  // namespace
 
-Mirrors::Mirrors(EngineObserver& observer, std::unique_ptr<TranscriptWriter> writer)
-    : observer_(observer), writer_(std::move(writer)) {}
+Mirrors::Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store)
+    : observer_(observer), persistent_(std::move(store)) {}
 
-void Mirrors::tell(const Event& event, const Counters& counters) {
+Result<StoredMarks, StoreRefusal> Mirrors::open_store(const JobIdentity& identity,
+                                                      ResumePolicy policy) {
+  StoredMarks marks;
+  const auto opened = persistent_->open(identity, policy, [&](StoredChunk&& chunk) {
+    const ChunkInfo& info = chunk_of(chunk.outcome);
+    marks[info.index] = {chunk.sha256, info.core};
+    recovered_.record(
+        std::visit([](const auto& outcome) { return Event(outcome); }, chunk.outcome));
+  });
+  if (!opened) {
+    persistent_.reset();
+    return opened.error();
+  }
+  resumed_ = opened->resumed;
+  return marks;
+}
+
+WriteStatus Mirrors::open_file(const std::string& location, TranscriptFormat format,
+                               const std::string& job_id) {
+  auto writer = TranscriptWriter::open(location, format, job_id, resumed_);
+  if (!writer) return writer.error();
+  writer_ = std::move(*writer);
+  return Success{};
+}
+
+void Mirrors::tell(const Event& told, const Counters& counters) {
+  Event event = told;
+  if (auto* done = std::get_if<ChunkDone>(&event); done != nullptr && !done->transcription) {
+    // A result of an earlier run: its place is this run's, its text the stored one.
+    if (const auto stored = recovered_.find(done->chunk->index)) {
+      const auto& earlier = std::get<ChunkDone>(*stored);
+      done->transcription = earlier.transcription;
+      done->attempts = earlier.attempts;
+      done->latency = earlier.latency;
+    } else {
+      done->transcription = std::make_shared<Transcription>();
+    }
+  }
   store_.record(event);
+  if (persistent_) note_store(persistent_->record(event));
   std::optional<Outcome> outcome;
   if (const auto* change = std::get_if<StateChanged>(&event)) {
     // The last change is told with the end, behind all results.
@@ -57,6 +95,16 @@ void Mirrors::note_file(const WriteStatus& status) {
   }
 }
 
+void Mirrors::note_store(const Status& status) {
+  if (status.ok() == !store_failing_) return;
+  store_failing_ = !status.ok();
+  if (store_failing_) {
+    observer_.on_store_error(status.error().message);
+  } else {
+    observer_.on_store_recovered();
+  }
+}
+
 // What was settled behind an unsettled chunk is still told; the holes stay visible in the file.
 void Mirrors::release_rest(const std::vector<ChunkInfo>& unsettled, const Counters& counters) {
   auto hole = unsettled.begin();
@@ -80,6 +128,7 @@ void Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
     if (const WriteStatus status = writer_->finish(end.state, store_); !status)
       end.incomplete_file = status.error();
   }
+  if (persistent_) note_store(persistent_->finish());
   if (end.reason == JobReason::kStopped) {
     observer_.on_stopped(end.counters);
   } else {

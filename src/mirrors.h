@@ -1,9 +1,10 @@
-// Tells the job's events to everybody who follows it: the store, the transcript file and the
+// Tells the job's events to everybody who follows it: the stores, the transcript file and the
 // observer (the bus), results in index order.
 //
 // Event thread only.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,15 +12,31 @@
 
 #include "engine_observer.h"
 #include "job/memory_job_store.h"
+#include "job/persistent_store.h"
 #include "transcript/joiner.h"
 #include "transcript/writer.h"
 
 namespace transcribe {
 
+// What is known of a chunk that an earlier run has settled.
+struct StoredMark {
+  std::string sha256;
+  FrameSpan core;
+};
+using StoredMarks = std::map<std::uint64_t, StoredMark>;
+
 class Mirrors {
  public:
-  // `observer` outlives this object; without a `writer` there is no transcript file.
-  Mirrors(EngineObserver& observer, std::unique_ptr<TranscriptWriter> writer);
+  // `observer` outlives this object. Without a `store` the job does not survive the process.
+  Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store);
+
+  bool has_store() const { return persistent_ != nullptr; }
+  // Creates the job in the store or takes it over. What need not be sent again, by index. After a
+  // refusal nothing is stored: the job is not ours.
+  Result<StoredMarks, StoreRefusal> open_store(const JobIdentity& identity, ResumePolicy policy);
+  // Opens the transcript file; after open_store(), which tells whether there may be an old one.
+  WriteStatus open_file(const std::string& location, TranscriptFormat format,
+                        const std::string& job_id);
 
   // `counters` as of the event.
   void tell(const Event& event, const Counters& counters);
@@ -31,8 +48,13 @@ class Mirrors {
   void release(const Released& released, const Counters& counters);
   void release_rest(const std::vector<ChunkInfo>& unsettled, const Counters& counters);
   void note_file(const WriteStatus& status);
+  void note_store(const Status& status);
 
   EngineObserver& observer_;
+  std::unique_ptr<PersistentStore> persistent_;
+  bool resumed_ = false;
+  bool store_failing_ = false;
+  MemoryJobStore recovered_;  // results of earlier runs
   MemoryJobStore store_;
   Joiner joiner_;
   std::unique_ptr<TranscriptWriter> writer_;

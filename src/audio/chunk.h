@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -75,6 +76,7 @@ struct ChunkInfo {
   MediaTime time;  // of the core's first frame
   CutReason reason = CutReason::kEndOfStream;
   SpeechMask mask;
+  std::string sha256;  // hex digest of the PCM; empty where no store needs it
 
   Nanoseconds duration() const { return frames_to_time(core.frames()); }
   // Media time of the payload's first frame; earlier than `time.timestamp` where context precedes.

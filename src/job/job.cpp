@@ -66,6 +66,11 @@ void Job::count(const ChunkRetry& event) {
 void Job::count(const ChunkDone& event) {
   ++counters_.completed;
   if (event.resumed) {
+    // It was never queued in this run.
+    if (!open_.contains(event.chunk->index)) {
+      ++counters_.submitted;
+      counters_.audio_submitted += event.chunk->duration();
+    }
     ++counters_.resumed;
   } else {
     counters_.total_latency += event.latency;

@@ -264,17 +264,17 @@ Result<OpenedJob, StoreRefusal> JournalStore::open(
   return opened;
 }
 
-Status JournalStore::record(const Event& event, const std::string& sha256) {
+Status JournalStore::record(const Event& event) {
   if (replay_) return Success{};
   if (const auto* change = std::get_if<StateChanged>(&event)) {
     append(state_line(*change, clock_.wall_now()));
   } else if (const auto* done = std::get_if<ChunkDone>(&event)) {
     if (!stored_.insert(done->chunk->index).second) return Success{};
-    append(to_record(*done, sha256));
+    append(to_record(*done, done->chunk->sha256));
   } else if (const auto* failed = std::get_if<ChunkFailed>(&event)) {
-    append(to_record(*failed, sha256));
+    append(to_record(*failed, failed->chunk->sha256));
   } else if (const auto* skipped = std::get_if<ChunkSkipped>(&event)) {
-    append(to_record(*skipped, sha256));
+    append(to_record(*skipped, skipped->chunk->sha256));
   } else {
     return Success{};
   }

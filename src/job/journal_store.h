@@ -31,7 +31,7 @@ class JournalStore final : public PersistentStore {
 
   Result<OpenedJob, StoreRefusal> open(const JobIdentity& identity, ResumePolicy policy,
                                        const std::function<void(StoredChunk&&)>& found) override;
-  Status record(const Event& event, const std::string& sha256) override;
+  Status record(const Event& event) override;
   Status finish() override;
 
  private:

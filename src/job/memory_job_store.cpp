@@ -120,4 +120,13 @@ Status MemoryJobStore::for_each(const std::function<bool(const Outcome&)>& visit
   return Success{};
 }
 
+std::optional<Outcome> MemoryJobStore::find(std::uint64_t index) const {
+  const auto position = d_->positions.find(index);
+  std::string record;
+  if (position == d_->positions.end() || !d_->read(position->second, record)) return std::nullopt;
+  auto stored = from_record(record);
+  if (!stored) return std::nullopt;
+  return std::move(stored->outcome);
+}
+
 }  // namespace transcribe

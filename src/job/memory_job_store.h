@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "job/job_store.h"
@@ -16,6 +17,8 @@ class MemoryJobStore final : public JobStore {
   ~MemoryJobStore() override;
   void record(const Event& event) override;
   Status for_each(const std::function<bool(const Outcome&)>& visit) override;
+  // Absent when there is none, or when it can't be read back.
+  std::optional<Outcome> find(std::uint64_t index) const;
 
  private:
   struct Private;

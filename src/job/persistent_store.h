@@ -55,9 +55,8 @@ class PersistentStore {
   // again, in the order in which they were stored.
   virtual Result<OpenedJob, StoreRefusal> open(const JobIdentity& identity, ResumePolicy policy,
                                                const std::function<void(StoredChunk&&)>& found) = 0;
-  // Every event in order. `sha256` of the chunk's PCM, for outcomes. An error means that the store
-  // is behind; it catches up with a later call.
-  virtual Status record(const Event& event, const std::string& sha256) = 0;
+  // Every event in order. An error means that the store is behind; it catches up with a later call.
+  virtual Status record(const Event& event) = 0;
   // Everything so far is stored when this returns without an error.
   virtual Status finish() = 0;
 };

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -112,6 +113,27 @@ Result<std::unique_ptr<AppendFile>, WriteError> AppendFile::open(const std::stri
   return std::unique_ptr<AppendFile>(new AppendFile(std::move(fd), location, location, stream));
 }
 
+Result<std::unique_ptr<AppendFile>, WriteError> AppendFile::open_behind(
+    const std::string& location) {
+  struct stat info {};
+  if (is_stream(location) || ::stat(location.c_str(), &info) != 0 || info.st_size == 0)
+    return open(location);
+  auto file = open(location + ".part");
+  if (!file) return file;
+  // Not all file systems can; the file is whole all the same.
+  [[maybe_unused]] const int ignored = ::fchmod((*file)->fd_.get(), info.st_mode & 07777);
+  (*file)->target_ = location;
+  (*file)->target_size_ = info.st_size;
+  return file;
+}
+
+WriteStatus AppendFile::take_place() {
+  if (::rename(path_.c_str(), target_.c_str()) != 0) return write_error(target_, errno);
+  path_ = std::move(target_);
+  target_.clear();
+  return Success{};
+}
+
 Result<std::unique_ptr<AppendFile>, WriteError> AppendFile::create_beside(
     const std::string& target) {
   const CharPtr path(g_build_filename(directory_of(target).c_str(), ".transcript-XXXXXX", nullptr));
@@ -137,7 +159,7 @@ WriteStatus AppendFile::finish() {
   if (::fsync(fd_.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
     return write_error(location_, errno);
   }
-  return Success{};
+  return target_.empty() ? WriteStatus(Success{}) : take_place();
 }
 
 WriteStatus AppendFile::flush(int patience_ms) {
@@ -148,6 +170,7 @@ WriteStatus AppendFile::flush(int patience_ms) {
     pending_.pop_front();
     sent_ = 0;
   }
+  if (!target_.empty() && size_ >= target_size_) return take_place();
   return Success{};
 }
 

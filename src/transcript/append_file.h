@@ -24,6 +24,9 @@ class AppendFile {
   static Status check(const std::string& location, bool create);
   // Truncates a regular file. A named pipe that nobody reads yet is opened with a later record.
   static Result<std::unique_ptr<AppendFile>, WriteError> open(const std::string& location);
+  // For a regular file that holds something: writes to LOCATION.part, which takes the file's place
+  // once it is at least as long, or at finish(). Else as open().
+  static Result<std::unique_ptr<AppendFile>, WriteError> open_behind(const std::string& location);
   // A new file with the final file's rights in the same directory; `path()` is its name.
   static Result<std::unique_ptr<AppendFile>, WriteError> create_beside(const std::string& target);
   // True when `location` is there and is no regular file.
@@ -39,6 +42,7 @@ class AppendFile {
  private:
   AppendFile(UniqueFd fd, std::string path, std::string location, bool stream);
   WriteStatus flush(int patience_ms);
+  WriteStatus take_place();
   WriteStatus write_record(const std::string& record);
   WriteStatus write_to_stream(const std::string& record, int patience_ms);
 
@@ -47,7 +51,10 @@ class AppendFile {
   std::string location_;  // as the user knows it, for messages
   const bool stream_;
   std::deque<std::string> pending_;
-  off_t size_ = 0;        // of the whole records in a regular file
+  off_t size_ = 0;  // of the whole records in a regular file
+  // Whose place this file takes once it has this size; empty: nobody's.
+  std::string target_;
+  off_t target_size_ = 0;
   std::size_t sent_ = 0;  // of the first pending record into a stream
 };
 

@@ -80,10 +80,10 @@ Status TranscriptWriter::check(const std::string& location, TranscriptFormat for
 }
 
 Result<std::unique_ptr<TranscriptWriter>, WriteError> TranscriptWriter::open(
-    const std::string& location, TranscriptFormat format, const std::string& job_id) {
+    const std::string& location, TranscriptFormat format, const std::string& job_id, bool resumed) {
   const TranscriptFormat resolved = resolve_format(format, location);
   if (resolved == TranscriptFormat::kJson) return open_json_writer(location, job_id);
-  auto file = AppendFile::open(location);
+  auto file = resumed ? AppendFile::open_behind(location) : AppendFile::open(location);
   if (!file) return file.error();
   auto writer = std::make_unique<AppendingWriter>(std::move(*file), resolved);
   const WriteStatus begun = writer->begin();

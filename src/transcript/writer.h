@@ -36,9 +36,12 @@ class TranscriptWriter {
                       TranscriptFormat format = TranscriptFormat::kAuto);
   // Truncates (json: leaves the old file until the new one is whole). Named pipes, terminals and
   // /dev/stdout are written without blocking; json goes to them directly.
+  // `resumed`: the file may hold what an earlier run wrote. The new one then grows beside it, in
+  // LOCATION.part, and takes its place once it is as long.
   static Result<std::unique_ptr<TranscriptWriter>, WriteError> open(const std::string& location,
                                                                     TranscriptFormat format,
-                                                                    const std::string& job_id);
+                                                                    const std::string& job_id,
+                                                                    bool resumed = false);
 
   // Appends one chunk's part; also tries again what could not be written before.
   virtual WriteStatus write(const Released& released) = 0;

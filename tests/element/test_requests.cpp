@@ -501,8 +501,7 @@ GST_START_TEST(test_what_is_wrong_is_refused) {
       {"redis-uri=redis://:word@127.0.0.1", "redis-uri"},
       {"redis-policy=required", "redis-policy"},
       {"redis-consumer-group=g", "redis-consumer-group"},
-      {"journal-directory=/tmp", "journal-directory"},
-      {"resume=restart", "resume"},
+      {"journal-directory=/proc/none", "journal-directory"},
   };
   for (const Case& test : cases) {
     SinkPipeline pipeline(kUnused + test.properties);

@@ -369,8 +369,7 @@ START_TEST(what_is_wrong_is_named) {
       {"redis-uri", [](SinkSettings& s) { s.redis_uri = "redis://:secret@host"; }},
       {"redis-policy", [](SinkSettings& s) { s.redis_policy = RedisPolicy::kRequired; }},
       {"redis-consumer-group", [](SinkSettings& s) { s.redis_consumer_group = "g"; }},
-      {"journal-directory", [](SinkSettings& s) { s.journal_directory = "/tmp"; }},
-      {"resume", [](SinkSettings& s) { s.resume = Resume::kRestart; }},
+      {"journal-directory", [](SinkSettings& s) { s.journal_directory = "/proc/none"; }},
   };
   for (const Case& c : cases) {
     SinkSettings settings = usable();

@@ -46,6 +46,14 @@ Opened open(JournalStore& store, ResumePolicy policy = ResumePolicy::kAuto,
   return {std::move(result), std::move(found)};
 }
 
+template <typename Settled>
+Settled with_sha(Settled settled, const std::string& sha256) {
+  auto chunk = std::make_shared<ChunkInfo>(*settled.chunk);
+  chunk->sha256 = sha256;
+  settled.chunk = std::move(chunk);
+  return settled;
+}
+
 StateChanged state(JobState to, JobReason reason) { return {to, std::nullopt, reason}; }
 
 std::string contents(const std::string& path) {
@@ -84,11 +92,11 @@ START_TEST(test_new_job_then_resumed) {
     ck_assert(opened.result.ok());
     ck_assert(!opened.result->resumed);
     ck_assert(opened.found.empty());
-    ck_assert(store.record(state(JobState::kQueued, JobReason::kCreated), "").ok());
-    ck_assert(store.record(state(JobState::kProcessing, JobReason::kStart), "").ok());
-    ck_assert(store.record(make_done(1, "one"), "sha1").ok());
-    ck_assert(store.record(make_done(0, "zero"), "sha0").ok());
-    ck_assert(store.record(make_failed(2), "sha2").ok());
+    ck_assert(store.record(state(JobState::kQueued, JobReason::kCreated)).ok());
+    ck_assert(store.record(state(JobState::kProcessing, JobReason::kStart)).ok());
+    ck_assert(store.record(with_sha(make_done(1, "one"), "sha1")).ok());
+    ck_assert(store.record(with_sha(make_done(0, "zero"), "sha0")).ok());
+    ck_assert(store.record(with_sha(make_failed(2), "sha2")).ok());
   }
   JournalStore store(directory.path(), clock);
   const auto opened = open(store);
@@ -108,9 +116,9 @@ START_TEST(test_stored_chunk_is_not_stored_again) {
   const FakeClock clock;
   JournalStore store(directory.path(), clock);
   ck_assert(open(store).result.ok());
-  ck_assert(store.record(make_done(0, "first"), "sha").ok());
+  ck_assert(store.record(with_sha(make_done(0, "first"), "sha")).ok());
   const std::string before = contents(JournalStore::path(directory.path(), "job"));
-  ck_assert(store.record(make_done(0, "second"), "sha").ok());
+  ck_assert(store.record(with_sha(make_done(0, "second"), "sha")).ok());
   ck_assert(contents(JournalStore::path(directory.path(), "job")) == before);
 }
 END_TEST
@@ -121,15 +129,15 @@ START_TEST(test_complete_job_is_replayed_and_not_changed) {
   {
     JournalStore store(directory.path(), clock);
     ck_assert(open(store).result.ok());
-    ck_assert(store.record(make_done(0, "zero"), "sha0").ok());
-    ck_assert(store.record(state(JobState::kCompleted, JobReason::kEndOfStream), "").ok());
+    ck_assert(store.record(with_sha(make_done(0, "zero"), "sha0")).ok());
+    ck_assert(store.record(state(JobState::kCompleted, JobReason::kEndOfStream)).ok());
   }
   const std::string before = contents(JournalStore::path(directory.path(), "job"));
   JournalStore store(directory.path(), clock);
   const auto opened = open(store);
   ck_assert(opened.result->state == JobState::kCompleted);
   ck_assert_uint_eq(opened.found.size(), 1);
-  ck_assert(store.record(state(JobState::kProcessing, JobReason::kStart), "").ok());
+  ck_assert(store.record(state(JobState::kProcessing, JobReason::kStart)).ok());
   ck_assert(store.finish().ok());
   ck_assert(contents(JournalStore::path(directory.path(), "job")) == before);
 }
@@ -142,9 +150,9 @@ START_TEST(test_failed_jobs) {
     {
       JournalStore store(directory.path(), clock);
       ck_assert(open(store).result.ok());
-      ck_assert(store.record(make_done(0, "zero"), "sha0").ok());
-      if (with_failed_chunk) ck_assert(store.record(make_failed(1), "sha1").ok());
-      ck_assert(store.record(state(JobState::kFailed, JobReason::kError), "").ok());
+      ck_assert(store.record(with_sha(make_done(0, "zero"), "sha0")).ok());
+      if (with_failed_chunk) ck_assert(store.record(with_sha(make_failed(1), "sha1")).ok());
+      ck_assert(store.record(state(JobState::kFailed, JobReason::kError)).ok());
     }
     {
       JournalStore store(directory.path(), clock);
@@ -169,7 +177,7 @@ START_TEST(test_restart_forgets) {
   {
     JournalStore store(directory.path(), clock);
     ck_assert(open(store).result.ok());
-    ck_assert(store.record(make_done(0, "zero"), "sha0").ok());
+    ck_assert(store.record(with_sha(make_done(0, "zero"), "sha0")).ok());
   }
   JournalStore store(directory.path(), clock);
   const auto opened = open(store, ResumePolicy::kRestart, "other");
@@ -201,7 +209,7 @@ START_TEST(test_second_owner_is_refused_while_the_first_lives) {
   const pid_t child = fork();
   if (child == 0) {
     JournalStore store(directory.path(), clock);
-    const bool ok = open(store).result.ok() && store.record(make_done(0, "zero"), "sha0").ok();
+    const bool ok = open(store).result.ok() && store.record(with_sha(make_done(0, "zero"), "sha0")).ok();
     if (write(ready[1], ok ? "y" : "n", 1) != 1) _exit(1);
     for (;;) pause();
   }
@@ -234,7 +242,7 @@ START_TEST(test_torn_at_every_byte) {
     JournalStore store(directory.path(), clock);
     ck_assert(open(store).result.ok());
     for (std::uint64_t i = 0; i < 3; i++)
-      ck_assert(store.record(make_done(i, "text " + std::to_string(i)), "sha").ok());
+      ck_assert(store.record(with_sha(make_done(i, "text " + std::to_string(i)), "sha")).ok());
   }
   const std::string whole = contents(path);
   // A prime step, so that all parts of the lines are met without a sync for each byte.
@@ -248,7 +256,7 @@ START_TEST(test_torn_at_every_byte) {
                     opened.result.ok() ? "" : opened.result.error().message.c_str());
       found = opened.found.size();
       for (std::uint64_t i = found; i < 3; i++)
-        ck_assert(store.record(make_done(i, "text " + std::to_string(i)), "sha").ok());
+        ck_assert(store.record(with_sha(make_done(i, "text " + std::to_string(i)), "sha")).ok());
     }
     JournalStore store(directory.path(), clock);
     const auto again = open(store);
@@ -265,7 +273,7 @@ START_TEST(test_damage_is_told) {
   {
     JournalStore store(directory.path(), clock);
     ck_assert(open(store).result.ok());
-    ck_assert(store.record(make_done(0, "zero"), "sha0").ok());
+    ck_assert(store.record(with_sha(make_done(0, "zero"), "sha0")).ok());
   }
   const std::string whole = contents(path);
   for (const std::string& damaged : {"garbage\n" + whole, whole + "garbage\n" + whole}) {
@@ -285,7 +293,7 @@ START_TEST(test_full_disk_heals) {
   const int status = in_child([&] {
     JournalStore store(directory.path(), clock);
     if (!open(store).result.ok()) _exit(1);
-    if (!store.record(make_done(0, "zero"), "sha0").ok()) _exit(2);
+    if (!store.record(with_sha(make_done(0, "zero"), "sha0")).ok()) _exit(2);
     const off_t size =
         static_cast<off_t>(contents(JournalStore::path(directory.path(), "job")).size());
     rlimit limit{};
@@ -293,12 +301,12 @@ START_TEST(test_full_disk_heals) {
     const rlim_t before = limit.rlim_cur;
     limit.rlim_cur = static_cast<rlim_t>(size + 10);
     setrlimit(RLIMIT_FSIZE, &limit);
-    if (store.record(make_done(1, "one"), "sha1").ok()) _exit(3);
+    if (store.record(with_sha(make_done(1, "one"), "sha1")).ok()) _exit(3);
     if (static_cast<off_t>(contents(JournalStore::path(directory.path(), "job")).size()) != size)
       _exit(4);
     limit.rlim_cur = before;
     setrlimit(RLIMIT_FSIZE, &limit);
-    if (!store.record(make_done(2, "two"), "sha2").ok()) _exit(5);
+    if (!store.record(with_sha(make_done(2, "two"), "sha2")).ok()) _exit(5);
   });
   ck_assert_int_eq(status, 0);
   JournalStore store(directory.path(), clock);
@@ -318,7 +326,7 @@ START_TEST(test_killed_at_random) {
       const auto opened = open(store);
       if (!opened.result.ok()) _exit(1);
       for (std::uint64_t i = opened.found.size();; i++) {
-        if (!store.record(make_done(i, std::string(1000, 'x')), "sha").ok()) _exit(2);
+        if (!store.record(with_sha(make_done(i, std::string(1000, 'x')), "sha")).ok()) _exit(2);
       }
     }
     g_usleep(static_cast<gulong>(g_random_int_range(500, 5000)));
