@@ -18,8 +18,8 @@ esac
 passed=0
 failed=0
 
-# build DIRECTORY [MESON OPTION...]: configures and builds.
-build() {
+# configure DIRECTORY [MESON OPTION...]
+configure() {
   local directory=$root/$1
   shift
   if [ -f "$directory/build.ninja" ]; then
@@ -27,16 +27,15 @@ build() {
   else
     meson setup "$directory" "$root" -Dtests=enabled "$@"
   fi
-  ninja -C "$directory"
 }
 
-# run DIRECTORY [ARGUMENT...]: meson test; adds to the counts.
+# run DIRECTORY [ARGUMENT...]: meson test, which builds what it needs; adds to the counts.
 run() {
   local directory=$root/$1 status=0 counts
   shift
   echo "== meson test $* ($(basename "$directory"))"
   rm -f "$directory"/meson-logs/*log*.json
-  meson test -C "$directory" --no-rebuild --print-errorlogs "$@" || status=$?
+  meson test -C "$directory" --print-errorlogs "$@" || status=$?
   counts=$(python3 "$root/tests/support/count_results.py" "$directory"/meson-logs/*log*.json)
   count "${counts% *}" "${counts#* }"
   # A run that ended badly without a failed test must not pass for a good one.
@@ -65,17 +64,18 @@ quick_start() {
 
 "$root/debian/install-build-deps"
 
-build build-tests -Db_sanitize=address,undefined
+configure build-tests -Db_sanitize=address,undefined
+ninja -C "$root/build-tests"
 TRANSCRIBE_FULL=$full run build-tests
 quick_start
 
 if [ -n "$full" ]; then
   export TRANSCRIBE_FULL=1
-  build build-thread -Db_sanitize=thread
+  configure build-thread -Db_sanitize=thread
   run build-thread --suite unit
-  build build-plain
+  configure build-plain
   run build-plain --setup valgrind --suite unit --suite element
-  build build-release --buildtype=release -Dwerror=false
+  configure build-release --buildtype=release -Dwerror=false
   run build-release --benchmark --verbose
 fi
 
