@@ -214,9 +214,10 @@ GST_START_TEST(test_flush) {
     ck_assert_uint_eq(flushed, 0);
     ck_assert_uint_eq(results, 2);
   } else {
-    // Two of a whole second, and the rest, cut or not.
-    ck_assert_uint_ge(flushed, 3);
-    if (point != kBlocked) ck_assert_uint_eq(flushed, 3);
+    // Two of a whole second, and the rest as far as it was taken in.
+    ck_assert_uint_ge(flushed, 2);
+    if (point == kInDrain) ck_assert_uint_eq(flushed, 3);
+    if (point != kBlocked) ck_assert_uint_le(flushed, 3);
     ck_assert_uint_eq(results, 3);
     ck_assert_uint_eq(uint64_field(pipeline.named("openaitranscribe/result")[0], "chunk-index"), 0);
   }
@@ -343,6 +344,9 @@ GST_START_TEST(test_many_flushes) {
   SinkPipeline& pipeline = scene.pipeline();
   for (unsigned i = 0; i < 20; i++) {
     pipeline.push(noise(3 * kSecond + i * 100, i), 0);
+    // GstBin may stay in PAUSED when another flush comes while it returns to PLAYING.
+    ck_assert_int_eq(gst_element_get_state(pipeline.pipeline(), nullptr, nullptr, kWatchdog),
+                     GST_STATE_CHANGE_SUCCESS);
     if (i % 3 == 0) pipeline.wait_for("openaitranscribe/result", i + 2);
     scene.flush();
   }
