@@ -412,6 +412,8 @@ GST_START_TEST(test_many_pauses) {
   for (unsigned i = 0; i < 40; i++) {
     pipeline.wait_for("openaitranscribe/result", 2 * i);
     longest = std::max(longest, pipeline.timed_state(GST_STATE_PAUSED));
+    ck_assert_int_eq(gst_element_get_state(pipeline.pipeline(), nullptr, nullptr, kWatchdog),
+                     GST_STATE_CHANGE_SUCCESS);
     pipeline.set_state(GST_STATE_PLAYING);
   }
   at_once("longest pause", kBlocked, longest);
