@@ -2,23 +2,11 @@
 
 #include <string_view>
 
+#include "base/main_context.h"
 #include "http/exchange.h"
 
 namespace transcribe {
 namespace {
-
-class PushedContext {
- public:
-  explicit PushedContext(GMainContext* context) : context_(context) {
-    g_main_context_push_thread_default(context_);
-  }
-  ~PushedContext() { g_main_context_pop_thread_default(context_); }
-  PushedContext(const PushedContext&) = delete;
-  PushedContext& operator=(const PushedContext&) = delete;
-
- private:
-  GMainContext* context_;
-};
 
 TransportError invalid(std::string message) {
   return TransportError{TransportFault::kInvalid, std::move(message)};

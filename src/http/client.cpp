@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "base/tls_authorities.h"
 #include "http/channel.h"
 
 namespace transcribe {
@@ -21,25 +22,6 @@ Result<ObjectPtr<GProxyResolver>> make_proxy(const std::string& proxy) {
   if (!known || !host || !*host)
     return Error{"proxy is not a URI like http://host:port or socks5://host:port"};
   return ObjectPtr<GProxyResolver>(g_simple_proxy_resolver_new(proxy.c_str(), nullptr));
-}
-
-Result<ObjectPtr<GTlsDatabase>> make_authorities(const std::string& file) {
-  if (file.empty()) return ObjectPtr<GTlsDatabase>();
-  const auto unusable = [&](const GError* error) {
-    return Error{"tls-ca-file \"" + file + "\" can't be used: " +
-                 (error ? error->message : "it holds no certificate in PEM format")};
-  };
-  ErrorPtr error;
-  // The database itself is content with a file that holds nothing.
-  GList* certificates = g_tls_certificate_list_new_from_file(file.c_str(), out(error));
-  const bool empty = certificates == nullptr;
-  g_list_free_full(certificates, g_object_unref);
-  if (empty) return unusable(error.get());
-
-  const CharPtr path(g_canonicalize_filename(file.c_str(), nullptr));
-  ObjectPtr<GTlsDatabase> database(G_TLS_DATABASE(g_tls_file_database_new(path.get(), out(error))));
-  if (!database) return unusable(error.get());
-  return database;
 }
 
 }  // namespace
@@ -59,7 +41,7 @@ HttpClient::~HttpClient() = default;
 Result<std::unique_ptr<HttpClient>> HttpClient::create(const Config& config, const Log& log) {
   auto proxy = make_proxy(config.proxy);
   if (!proxy) return std::move(proxy.error());
-  auto authorities = make_authorities(config.tls_ca_file);
+  auto authorities = load_tls_authorities(config.tls_ca_file);
   if (!authorities) return std::move(authorities.error());
 
   auto d = std::make_unique<Private>(log);

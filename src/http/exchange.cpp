@@ -2,31 +2,13 @@
 
 #include <algorithm>
 
+#include "base/main_context.h"
 #include "http/fault.h"
 
 namespace transcribe {
 namespace {
 
 constexpr std::size_t kReadSize = 64 * 1024;
-
-class AttachedSource {
- public:
-  AttachedSource(GSource* source, GSourceFunc function, gpointer data, GMainContext* context)
-      : source_(source) {
-    g_source_set_callback(source_, function, data, nullptr);
-    g_source_set_priority(source_, G_PRIORITY_HIGH);
-    g_source_attach(source_, context);
-  }
-  ~AttachedSource() {
-    g_source_destroy(source_);
-    g_source_unref(source_);
-  }
-  AttachedSource(const AttachedSource&) = delete;
-  AttachedSource& operator=(const AttachedSource&) = delete;
-
- private:
-  GSource* source_;
-};
 
 guint to_source_interval(Milliseconds timeout) {
   return static_cast<guint>(std::clamp<std::int64_t>(timeout.count(), 0, G_MAXUINT));
