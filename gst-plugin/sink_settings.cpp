@@ -9,6 +9,7 @@
 
 #include "base/glib_ptr.h"
 #include "job/journal_store.h"
+#include "redis/uri.h"
 
 namespace transcribe {
 namespace {
@@ -244,14 +245,7 @@ std::string effective_job_id(const SinkSettings& settings) {
 }
 
 std::string printable_redis_uri(const SinkSettings& settings) {
-  const std::string& uri = settings.redis_uri;
-  // Up to the last '@': a password that holds '/' or '@' unescaped must not show either.
-  const std::size_t at = uri.rfind('@');
-  if (at == std::string::npos) return uri;
-  const std::size_t scheme_end = uri.find("://");
-  const std::size_t begin = scheme_end == std::string::npos || scheme_end > at ? 0 : scheme_end + 3;
-  const std::string user = uri.substr(begin, std::min(uri.find(':', begin), at) - begin);
-  return uri.substr(0, begin) + (user.empty() ? "" : user + "@") + uri.substr(at + 1);
+  return printable_redis_uri(settings.redis_uri);
 }
 
 Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live) {

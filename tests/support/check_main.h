@@ -4,6 +4,16 @@
 
 #include <check.h>
 
+#include <string>
+
+// ck_assert_str_eq() for strings, temporary ones too.
+#define assert_text(actual, expected)                             \
+  do {                                                            \
+    const std::string actual_text = (actual);                     \
+    const std::string expected_text = (expected);                 \
+    ck_assert_str_eq(actual_text.c_str(), expected_text.c_str()); \
+  } while (0)
+
 #define TRANSCRIBE_CHECK_MAIN(make_suite)               \
   int main() {                                          \
     SRunner* runner = srunner_create(make_suite());     \

@@ -1,0 +1,75 @@
+// Waits for asynchronous operations of GIO with a deadline and a cancellation. One thread.
+#pragma once
+
+#include "base/main_context.h"
+#include "http/cancellation.h"
+#include "redis/fault.h"
+
+namespace transcribe {
+
+// The deadline starts with the construction. When it passes, or the caller cancels, get() is
+// cancelled, and with it every operation that was started with it.
+class Wait {
+ public:
+  Wait(GMainContext* context, Milliseconds timeout, const Cancellation& cancellation)
+      : attempt_(g_cancellable_new()),
+        context_(context),
+        timeout_(timeout),
+        deadline_(new_deadline_source(), on_deadline, this, context),
+        cancel_(g_cancellable_source_new(cancellation.get()), G_SOURCE_FUNC(on_cancelled), this,
+                context) {
+    restart();
+  }
+
+  GCancellable* get() const { return attempt_.get(); }
+  bool ended() const { return g_cancellable_is_cancelled(attempt_.get()); }
+  bool timed_out() const { return timed_out_; }
+  bool cancelled() const { return cancelled_; }
+  Milliseconds timeout() const { return timeout_; }
+
+  void restart() {
+    g_source_set_ready_time(deadline_.get(), g_get_monotonic_time() + timeout_.count() * 1000);
+  }
+  void end() { g_cancellable_cancel(attempt_.get()); }
+  // Runs what is due in the context, or waits for it.
+  void iterate() { g_main_context_iteration(context_, TRUE); }
+
+ private:
+  // GLib's timeout source would start over after each call, and with an interval of 0 never let
+  // the operations report that they are cancelled.
+  static GSource* new_deadline_source() {
+    static GSourceFuncs functions = {
+        nullptr,
+        nullptr,
+        [](GSource* source, GSourceFunc function, gpointer self) -> gboolean {
+          g_source_set_ready_time(source, -1);
+          return function(self);
+        },
+        nullptr,
+        nullptr,
+        nullptr};
+    return g_source_new(&functions, sizeof(GSource));
+  }
+  static gboolean on_deadline(gpointer self) noexcept {
+    auto* wait = static_cast<Wait*>(self);
+    if (!wait->ended()) wait->timed_out_ = true;
+    wait->end();
+    return G_SOURCE_CONTINUE;
+  }
+  static gboolean on_cancelled(GCancellable*, gpointer self) noexcept {
+    auto* wait = static_cast<Wait*>(self);
+    if (!wait->ended()) wait->cancelled_ = true;
+    wait->end();
+    return G_SOURCE_REMOVE;
+  }
+
+  ObjectPtr<GCancellable> attempt_;
+  GMainContext* context_;
+  Milliseconds timeout_;
+  bool timed_out_ = false;
+  bool cancelled_ = false;
+  AttachedSource deadline_;
+  AttachedSource cancel_;
+};
+
+}  // namespace transcribe
