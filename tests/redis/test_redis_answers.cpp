@@ -39,7 +39,7 @@ START_TEST(users_of_the_acl) {
   RedisServer::Options options;
   options.acl =
       "user default off\n"
-      "user some on >topsecret ~a* +@all -config -client\n"
+      "user some on >topsecret ~a* +@all -config -client -append\n"
       "user none on nopass ~* +ping\n"
       "user gone off >topsecret ~* +@all\n";
   RedisServer server(options);
@@ -49,7 +49,7 @@ START_TEST(users_of_the_acl) {
   call(*connection, {"SET", "a", "1"});
   assert_call_fails(*connection, {"SET", "b", "1"}, RedisFault::kRefused);
   assert_call_fails(*connection, {"CONFIG", "GET", "*"}, RedisFault::kRefused);
-  assert_call_fails(*connection, {"EVAL", "return redis.call('CONFIG', 'GET', '*')", "0"},
+  assert_call_fails(*connection, {"EVAL", "return redis.call('APPEND', KEYS[1], 'x')", "1", "a"},
                     RedisFault::kRefused);
   ck_assert(connection->alive());
   assert_text(call(*open(with_login(server, "none")), {"PING"}).text, "PONG");
