@@ -217,10 +217,13 @@ START_TEST(broken_compression_does_not_wait_for_the_rest) {
   RawServer server([](Peer& peer) {
     Request request;
     if (!peer.read_request(request)) return;
-    peer.write("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 100000\r\n\r\n");
-    // A gzip header, an uncompressed block of 60000 bytes and then a block of an unknown kind.
-    peer.write(std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03\0\x60\xea\x9f\x15", 15) +
-               std::string(60000, 'x') + "\x07");
+    peer.write("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9999999\r\n\r\n");
+    // A gzip header, uncompressed blocks of 60000 bytes and then a block of an unknown kind. Many,
+    // as libsoup hands on what it can't decode at the very start.
+    peer.write(std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10));
+    for (int i = 0; i < 20; ++i)
+      peer.write(std::string("\0\x60\xea\x9f\x15", 5) + std::string(60000, 'x'));
+    peer.write("\x07\x07\x07\x07");
     peer.hang_until_closed();
   });
   const auto client = make_client();
