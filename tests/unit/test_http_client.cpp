@@ -134,7 +134,6 @@ START_TEST(large_body_is_sent_exactly_and_not_copied) {
   for (char& c : payload) c = static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
   const CharPtr expected(g_compute_checksum_for_data(
       G_CHECKSUM_SHA256, reinterpret_cast<const guchar*>(payload.data()), kSize));
-  std::string got;
   RawServer server([&](Peer& peer) {
     Request request;
     while (peer.read_head(request)) {
@@ -143,9 +142,8 @@ START_TEST(large_body_is_sent_exactly_and_not_copied) {
         g_checksum_update(sum, reinterpret_cast<const guchar*>(part.data()),
                           static_cast<gssize>(part.size()));
       });
-      got = g_checksum_get_string(sum);
+      peer.answer(200, g_checksum_get_string(sum));
       g_checksum_free(sum);
-      peer.answer(200, "");
     }
   });
   const auto client = make_client();
@@ -157,9 +155,7 @@ START_TEST(large_body_is_sent_exactly_and_not_copied) {
   const long before = peak_memory_kib();
   const Cancellation never;
   for (int i = 0; i < 2; ++i) {  // a body can be sent any number of times
-    got.clear();
-    assert_answer(client->send(request, kLong, never), 200, "");
-    ck_assert_str_eq(got.c_str(), expected.get());
+    assert_answer(client->send(request, kLong, never), 200, expected.get());
   }
 #ifndef __SANITIZE_ADDRESS__
   ck_assert_int_lt(peak_memory_kib() - before, 8 * 1024);
@@ -254,6 +250,7 @@ START_TEST(proxy_is_used_also_for_loopback) {
   const Cancellation never;
   assert_answer(client->send(make_request("http://127.0.0.1:9/v1"), kLong, never), 200,
                 "from the proxy");
+  proxy.wait_for_closed(1);
   ck_assert(head.starts_with("POST http://127.0.0.1:9/v1 HTTP/1.1\r\n"));
 }
 END_TEST
@@ -270,6 +267,7 @@ START_TEST(proxy_that_asks_for_a_password_gets_the_body_again) {
   const auto client = make_client(config);
   const Cancellation never;
   assert_answer(client->send(make_request("http://127.0.0.1:9/v1"), kLong, never), 200, "done");
+  proxy.wait_for_closed(1);
   ck_assert(seen[1].body == "payload");
   ck_assert(seen[1].head.find("Proxy-Authorization: Basic dXNlcjp3b3Jk\r\n") != std::string::npos);
 }
