@@ -53,7 +53,8 @@ constexpr Prefix kPrefixes[] = {
     {"DENIED ", RedisFault::kRefused},
     {"WRONGTYPE ", RedisFault::kRefused},
     {"CROSSSLOT ", RedisFault::kRefused},
-    {"ERR The user executing the script can't run", RedisFault::kRefused},
+    {"ERR The user executing the script can't ", RedisFault::kRefused},
+    {"The user executing the script can't ", RedisFault::kRefused},
     {"ERR DB index is out of range", RedisFault::kRefused},
     {"ERR invalid DB index", RedisFault::kRefused},
     {"ERR SELECT is not allowed in cluster mode", RedisFault::kRefused},
@@ -88,11 +89,13 @@ bool parse_moved(std::string_view text, RedisError& error) {
 }
 
 // Redis 6 wraps an error inside a script:
-// "ERR Error running script (call to f_…): @user_script:1: @user_script: 1: -READONLY …".
+// "ERR Error running script (call to f_…): @user_script:1: @user_script: 1: -READONLY …",
+// without the '-' when the script's user lacks a right.
 std::string_view unwrap(std::string_view text) {
   if (!starts_with(text, "ERR Error running script")) return text;
-  const auto inner = text.rfind(": -");
-  return inner == text.npos ? text : text.substr(inner + 3);
+  if (const auto code = text.rfind(": -"); code != text.npos) return text.substr(code + 3);
+  const auto words = text.rfind(": ");
+  return words == text.npos ? text : text.substr(words + 2);
 }
 
 }  // namespace

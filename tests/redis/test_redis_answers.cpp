@@ -51,6 +51,8 @@ START_TEST(users_of_the_acl) {
   assert_call_fails(*connection, {"CONFIG", "GET", "*"}, RedisFault::kRefused);
   assert_call_fails(*connection, {"EVAL", "return redis.call('APPEND', KEYS[1], 'x')", "1", "a"},
                     RedisFault::kRefused);
+  assert_call_fails(*connection, {"EVAL", "return redis.call('SET', 'b', 'x')", "0"},
+                    RedisFault::kRefused);
   ck_assert(connection->alive());
   assert_text(call(*open(with_login(server, "none")), {"PING"}).text, "PONG");
   for (const char* login : {"some:topsecretx", "gone:topsecret", "nobody:topsecret"}) {

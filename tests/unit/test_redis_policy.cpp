@@ -43,6 +43,12 @@ START_TEST(error_replies_by_their_text) {
       {"WRONGTYPE Operation against a key holding the wrong kind of value", Fault::kRefused},
       {"CROSSSLOT Keys in request don't hash to the same slot", Fault::kRefused},
       {"ERR The user executing the script can't run this command or subcommand", Fault::kRefused},
+      {"ERR The user executing the script can't access at least one of the keys mentioned in the "
+       "command arguments script: 1f, on @user_script:1.",
+       Fault::kRefused},
+      {"ERR Error running script (call to f_1f): @user_script:1: @user_script: 1: The user "
+       "executing the script can't run this command or subcommand",
+       Fault::kRefused},
       {"ERR DB index is out of range", Fault::kRefused},
       {"ERR SELECT is not allowed in cluster mode", Fault::kRefused},
       {"ERR max number of clients reached", Fault::kMaxClients},
