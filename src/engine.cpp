@@ -80,10 +80,6 @@ JobIdentity identify(const EngineConfig& config) {
   return identity;
 }
 
-std::string digest_of(GBytes* pcm) {
-  return CharPtr(g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, pcm)).get();
-}
-
 Failure job_failure(Cause cause, std::string reason, std::string message) {
   Failure failure;
   failure.severity = Severity::kJob;
@@ -498,8 +494,7 @@ void Engine::submit(AudioPiece&& piece, const MediaTime& time) {
   info->time = time;
   info->reason = piece.reason;
   info->mask = std::move(piece.mask);
-  if (!d_->config.journal_directory.empty() && !piece.skipped)
-    info->sha256 = digest_of(piece.pcm.get());
+  if (!piece.skipped) info->sha256 = pcm_digest(piece.pcm.get());
 
   auto s = d_->state.lock();
   if (s->ending) return;
@@ -572,7 +567,9 @@ void Engine::expire() {
     failure.message =
         "The end of the stream came and eos-timeout was over before this chunk was transcribed; "
         "raise eos-timeout";
-    d_->fail(chunk, failure, 0);
+    auto s = d_->state.lock();
+    const unsigned attempts = s->job.attempts(chunk.index);
+    d_->fail(std::move(s), {std::make_shared<ChunkInfo>(chunk), failure, attempts});
   }
 }
 

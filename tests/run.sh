@@ -64,14 +64,15 @@ quick_start() {
 
 "$root/debian/install-build-deps"
 
-configure build-tests -Db_sanitize=address,undefined
+# Optimised for debugging: the optimiser takes most of the time of an instrumented build.
+configure build-tests -Db_sanitize=address,undefined -Doptimization=g
 ninja -C "$root/build-tests"
 TRANSCRIBE_FULL=$full run build-tests
 quick_start
 
 if [ -n "$full" ]; then
   export TRANSCRIBE_FULL=1
-  configure build-thread -Db_sanitize=thread
+  configure build-thread -Db_sanitize=thread -Doptimization=g
   run build-thread --suite unit
   configure build-plain
   run build-plain --setup valgrind --suite unit --suite element

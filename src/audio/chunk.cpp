@@ -22,4 +22,8 @@ std::string_view to_string(CutReason reason) {
   return "unknown";
 }
 
+std::string pcm_digest(GBytes* pcm) {
+  return CharPtr(g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, pcm)).get();
+}
+
 }  // namespace transcribe

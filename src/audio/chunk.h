@@ -76,7 +76,7 @@ struct ChunkInfo {
   MediaTime time;  // of the core's first frame
   CutReason reason = CutReason::kEndOfStream;
   SpeechMask mask;
-  std::string sha256;  // hex digest of the PCM; empty where no store needs it
+  std::string sha256;  // pcm_digest(); empty when nothing was cut
 
   Nanoseconds duration() const { return frames_to_time(core.frames()); }
   // Media time of the payload's first frame; earlier than `time.timestamp` where context precedes.
@@ -84,6 +84,9 @@ struct ChunkInfo {
     return time.timestamp - frames_to_time(core.begin - payload.begin);
   }
 };
+
+// Hex SHA-256.
+std::string pcm_digest(GBytes* pcm);
 
 // A chunk that waits to be sent. `pcm` stays untouched until the chunk is settled.
 struct Chunk {

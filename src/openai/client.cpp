@@ -109,7 +109,7 @@ AttemptOutcome OpenAiClient::transcribe(const Chunk& chunk, unsigned attempt, Mi
   const std::uint64_t index = chunk.info.index;
   const HttpRequest request =
       build_request(config_.service, settings, url_, chunk.pcm.get(), index, settings.prompt,
-                    idempotency_key(config_.job_id, index, chunk.pcm.get(), settings));
+                    idempotency_key(config_.job_id, index, chunk.info.sha256, settings));
   const std::size_t size = total_size(request.body);
   if (size > kMaxBodyBytes) return conclude(chunk, attempt, too_large(size));
 

@@ -156,14 +156,12 @@ std::string settings_fingerprint(const RequestSettings& request) {
   return digest.hex();
 }
 
-std::string idempotency_key(const std::string& job_id, std::uint64_t chunk_index, GBytes* pcm,
-                            const RequestSettings& request) {
+std::string idempotency_key(const std::string& job_id, std::uint64_t chunk_index,
+                            const std::string& pcm_sha256, const RequestSettings& request) {
   Digest digest;
   digest.add(job_id);
   digest.add(std::to_string(chunk_index));
-  gsize size = 0;
-  const void* data = g_bytes_get_data(pcm, &size);
-  digest.add(data, size);
+  digest.add(pcm_sha256);
   digest.add(settings_fingerprint(request));
   return digest.hex();
 }

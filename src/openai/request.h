@@ -72,11 +72,11 @@ HttpRequest build_request(const ServiceSettings& service, const RequestSettings&
 // Size of the body that build_request would make for `pcm_bytes` of audio.
 std::size_t body_size(const RequestSettings& request, std::size_t pcm_bytes);
 
-// Hex SHA-256 of job id, chunk index, PCM and the request settings (without carried context):
-// the same for all attempts of a chunk, in this run and in a resumed one. OpenAI does not promise
-// to honour it; proxies and compatible servers may.
-std::string idempotency_key(const std::string& job_id, std::uint64_t chunk_index, GBytes* pcm,
-                            const RequestSettings& request);
+// Hex SHA-256 of job id, chunk index, the PCM's digest and the request settings (without carried
+// context): the same for all attempts of a chunk, in this run and in a resumed one. OpenAI does not
+// promise to honour it; proxies and compatible servers may.
+std::string idempotency_key(const std::string& job_id, std::uint64_t chunk_index,
+                            const std::string& pcm_sha256, const RequestSettings& request);
 // Hex SHA-256 of everything that shapes the answers (not the key, not the URL's secrets).
 std::string settings_fingerprint(const RequestSettings& request);
 

@@ -83,7 +83,8 @@ void request() {
   std::vector<double> keys, bodies, copies;
   for (int round = 0; round < kRounds; ++round) {
     keys.push_back(cpu_of([&] {
-      for (int i = 0; i < kRequests; ++i) idempotency_key("job", 0, pcm.get(), settings);
+      for (int i = 0; i < kRequests; ++i)
+        idempotency_key("job", 0, pcm_digest(pcm.get()), settings);
     }));
     bodies.push_back(cpu_of([&] {
       for (int i = 0; i < kRequests; ++i)

@@ -209,7 +209,8 @@ START_TEST(test_second_owner_is_refused_while_the_first_lives) {
   const pid_t child = fork();
   if (child == 0) {
     JournalStore store(directory.path(), clock);
-    const bool ok = open(store).result.ok() && store.record(with_sha(make_done(0, "zero"), "sha0")).ok();
+    const bool ok =
+        open(store).result.ok() && store.record(with_sha(make_done(0, "zero"), "sha0")).ok();
     if (write(ready[1], ok ? "y" : "n", 1) != 1) _exit(1);
     for (;;) pause();
   }

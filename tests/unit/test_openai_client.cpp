@@ -38,6 +38,7 @@ Chunk make_chunk(std::uint64_t index, std::size_t frames = 1600) {
   chunk.info.payload = {0, frames};
   const std::string pcm(frames * kBytesPerFrame, static_cast<char>(index + 1));
   chunk.pcm.reset(g_bytes_new(pcm.data(), pcm.size()));
+  chunk.info.sha256 = pcm_digest(chunk.pcm.get());
   return chunk;
 }
 
