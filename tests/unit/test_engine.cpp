@@ -71,6 +71,8 @@ class Recorder final : public EngineObserver {
   }
   void on_file_error(const WriteError&) noexcept override {}
   void on_file_recovered() noexcept override {}
+  void on_store_error(const std::string&) noexcept override {}
+  void on_store_recovered() noexcept override {}
   void on_end(const JobEnd& end) noexcept override {
     tell([&](Story& story) {
       story.end = end;

@@ -19,15 +19,6 @@ using namespace transcribe;
 using namespace transcribe::testing;
 using std::chrono::milliseconds;
 
-// ck_assert_str_eq would keep pointers into temporaries.
-#define assert_text(found, wanted)                                                             \
-  do {                                                                                         \
-    const std::string found_text = (found);                                                    \
-    const std::string wanted_text = (wanted);                                                  \
-    ck_assert_msg(found_text == wanted_text, "%s: '%s', not '%s'", #found, found_text.c_str(), \
-                  wanted_text.c_str());                                                        \
-  } while (false)
-
 namespace {
 
 constexpr milliseconds kPatience{10000};
