@@ -10,6 +10,26 @@ namespace {
 
 constexpr std::size_t kReadSize = 64 * 1024;
 
+// Not a g_cancellable_source: GLib 2.74 leaks one that is dropped while another thread is still in
+// g_cancellable_cancel().
+class Wakeup {
+ public:
+  Wakeup(const Cancellation& cancellation, GMainContext* context)
+      : cancellable_(cancellation.get()),
+        id_(g_cancellable_connect(cancellable_, G_CALLBACK(wake), context, nullptr)) {}
+  // Returns when a call of wake() has.
+  ~Wakeup() { g_cancellable_disconnect(cancellable_, id_); }
+  Wakeup(const Wakeup&) = delete;
+  Wakeup& operator=(const Wakeup&) = delete;
+
+ private:
+  static void wake(GCancellable*, gpointer context) noexcept {
+    g_main_context_wakeup(static_cast<GMainContext*>(context));
+  }
+  GCancellable* cancellable_;
+  gulong id_;
+};
+
 guint to_source_interval(Milliseconds timeout) {
   return static_cast<guint>(std::clamp<std::int64_t>(timeout.count(), 0, G_MAXUINT));
 }
@@ -50,10 +70,12 @@ HttpResult Exchange::run(SoupSession* session, GMainContext* context, Millisecon
   {
     const AttachedSource deadline(g_timeout_source_new(to_source_interval(timeout)), on_deadline,
                                   this, context);
-    const AttachedSource cancel(g_cancellable_source_new(cancellation.get()),
-                                G_SOURCE_FUNC(on_cancelled), this, context);
+    const Wakeup wakeup(cancellation, context);
     soup_session_send_async(session, message_, G_PRIORITY_DEFAULT, attempt_.get(), on_sent, this);
-    while (!done_) g_main_context_iteration(context, TRUE);
+    while (!done_) {
+      if (cancellation.cancelled()) give_up(TransportFault::kCancelled, "cancelled");
+      g_main_context_iteration(context, TRUE);
+    }
   }
   // Where the connection was to be closed anyway, libsoup takes an early end for the whole body.
   if (!error_ && is_cut_short()) {
@@ -109,11 +131,6 @@ gboolean Exchange::on_deadline(gpointer self) noexcept {
   exchange->give_up(
       TransportFault::kDeadline,
       "no complete answer within " + std::to_string(exchange->timeout_.count()) + " ms");
-  return G_SOURCE_REMOVE;
-}
-
-gboolean Exchange::on_cancelled(GCancellable*, gpointer self) noexcept {
-  static_cast<Exchange*>(self)->give_up(TransportFault::kCancelled, "cancelled");
   return G_SOURCE_REMOVE;
 }
 

@@ -32,7 +32,6 @@ class Exchange {
   static void on_network_event(SoupMessage* message, GSocketClientEvent event,
                                GIOStream* connection, gpointer self) noexcept;
   static gboolean on_deadline(gpointer self) noexcept;
-  static gboolean on_cancelled(GCancellable* cancellable, gpointer self) noexcept;
   static void on_sent(GObject* session, GAsyncResult* result, gpointer self) noexcept;
   static void on_read(GObject* stream, GAsyncResult* result, gpointer self) noexcept;
   static void on_closed(GObject* stream, GAsyncResult* result, gpointer self) noexcept;
