@@ -239,6 +239,16 @@ SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
   return current;
 }
 
+GstFlowReturn SinkJob::wait_for_playing() {
+  GstFlowReturn flow = GST_FLOW_OK;
+  do {
+    flow = gst_base_sink_wait_preroll(sink_);
+    // Woken for PLAYING, but the next pause was quicker: going on would hold the preroll lock in
+    // PAUSED, and with it whoever sets PLAYING.
+  } while (flow == GST_FLOW_OK && sink_->need_preroll);
+  return flow;
+}
+
 GstFlowReturn SinkJob::wait_for_room(Engine& engine) {
   if (live_ && !warned_blocked_ && !engine.has_room()) {
     warned_blocked_ = true;
@@ -252,7 +262,7 @@ GstFlowReturn SinkJob::wait_for_room(Engine& engine) {
       case Engine::Wait::kDone:
         return GST_FLOW_OK;
       case Engine::Wait::kInterrupted: {
-        const GstFlowReturn flow = gst_base_sink_wait_preroll(sink_);
+        const GstFlowReturn flow = wait_for_playing();
         if (flow != GST_FLOW_OK) return flow;
         break;
       }
@@ -277,7 +287,7 @@ GstFlowReturn SinkJob::wait_for_end(Engine& engine, std::optional<TimePoint> dea
         deadline.reset();
         break;
       case Engine::Wait::kInterrupted: {
-        const GstFlowReturn flow = gst_base_sink_wait_preroll(sink_);
+        const GstFlowReturn flow = wait_for_playing();
         if (flow != GST_FLOW_OK) return flow;
         break;
       }

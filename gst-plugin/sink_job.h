@@ -60,6 +60,8 @@ class SinkJob {
   void update();
   // An engine that takes data, the first time started; null: the flow return is in `flow`.
   EnginePtr acquire(GstFlowReturn& flow);
+  // After an interrupt: until PLAYING (OK), a flush or READY.
+  GstFlowReturn wait_for_playing();
   GstFlowReturn wait_for_room(Engine& engine);
   GstFlowReturn wait_for_end(Engine& engine, std::optional<TimePoint> deadline);
   bool query_live();
