@@ -324,6 +324,17 @@ bool SinkJob::set_segment(const GstSegment& segment) {
 }
 
 GstFlowReturn SinkJob::render(GstBuffer* buffer) {
+  const bool has_caps = [&] {
+    auto stream = stream_.lock();
+    return *stream && (*stream)->has_caps();
+  }();
+  if (!has_caps) {
+    GST_ELEMENT_ERROR(sink_, STREAM, FORMAT,
+                      ("Data came without caps; set the caps of the source, for example of appsrc, "
+                       "or put a decoder in front"),
+                      (nullptr));
+    return GST_FLOW_NOT_NEGOTIATED;
+  }
   GstFlowReturn flow = GST_FLOW_OK;
   const EnginePtr current = acquire(flow);
   if (!current) return flow;
@@ -345,8 +356,9 @@ GstFlowReturn SinkJob::render(GstBuffer* buffer) {
 
 GstFlowReturn SinkJob::gap(GstClockTime timestamp, GstClockTime duration) {
   const EnginePtr current = engine();
-  if (!current || !stream_ready_ || current->ended()) return GST_FLOW_OK;
-  const GstFlowReturn flow = wait_for_room(*current);
+  if (!current || current->ended()) return GST_FLOW_OK;
+  // Before the first buffer a gap only moves the time line.
+  const GstFlowReturn flow = stream_ready_ ? wait_for_room(*current) : GST_FLOW_OK;
   if (flow == GST_FLOW_OK) (*stream_.lock())->gap(timestamp, duration);
   return flow;
 }

@@ -131,9 +131,14 @@ void SinkStream::gap(GstClockTime timestamp, GstClockTime duration) {
       gst_util_uint64_scale_round(end - expected, GST_AUDIO_INFO_RATE(&info_), GST_SECOND);
   gst_audio_stream_align_process(align_.get(), FALSE, expected, static_cast<guint>(frames), nullptr,
                                  nullptr, nullptr);
-  normalizer_.push_silence(frames, samples_);
-  run_->frames_in += frames;
-  feed();
+  // A second at a time: a gap may be long.
+  for (std::uint64_t left = frames; left > 0;) {
+    const std::uint64_t slice = std::min<std::uint64_t>(left, GST_AUDIO_INFO_RATE(&info_));
+    normalizer_.push_silence(slice, samples_);
+    run_->frames_in += slice;
+    left -= slice;
+    feed();
+  }
 }
 
 void SinkStream::cut() {

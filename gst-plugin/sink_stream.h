@@ -31,6 +31,7 @@ class SinkStream {
   bool is_open() const { return chunker_ != nullptr; }
 
   Status set_caps(const GstAudioInfo& info);
+  bool has_caps() const { return normalizer_.configured(); }
   // A segment that differs in more than its position ends the run.
   void set_segment(const GstSegment& segment);
 

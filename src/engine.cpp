@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <thread>
 #include <utility>
 
@@ -136,7 +137,9 @@ struct Engine::Private final : public DispatchObserver {
     std::optional<ChunkFailed> fatal;
     std::optional<ChunkFailed> first_failed;
     std::string failed_chunks;
-    std::uint64_t rejected_alike = 0;
+    // How the service rejected the chunks 0 to 2; cleared by any other outcome of one of them.
+    std::map<std::uint64_t, std::string> first_rejections;
+    bool first_accepted = false;
   };
   using Access = Guarded<State>::Access;
 
@@ -226,6 +229,9 @@ void Engine::Private::maybe_end(Access& s) {
   if (!s->stopped || s->end_logged || s->job.open() != s->unsettled.size()) return;
   s->end_logged = true;
 
+  // A job that is refused before it began passes through PROCESSING too.
+  if (s->job.state() == JobState::kQueued && s->end_reason != JobReason::kStopped)
+    append(s, StateChanged{JobState::kProcessing, JobState::kQueued, JobReason::kStart});
   const JobState previous = s->job.state();
   JobState next = JobState::kFailed;
   if (s->end_reason == JobReason::kEndOfStream) next = JobState::kCompleted;
@@ -270,13 +276,14 @@ void Engine::Private::fail(Access&& s, ChunkFailed event) {
     return;
   }
 
-  const bool alike =
-      rejected(failure) &&
-      (!s->first_failed || (s->first_failed->failure.http_status == failure.http_status &&
-                            s->first_failed->failure.error_code == failure.error_code));
   if (!s->first_failed) s->first_failed = event;
-  if (alike && s->job.counters().completed == 0 && s->rejected_alike == s->job.counters().failed) {
-    s->rejected_alike++;
+  if (chunk.index < kRejectedAlike) {
+    if (rejected(failure)) {
+      s->first_rejections[chunk.index] =
+          std::to_string(failure.http_status) + " " + failure.error_code;
+    } else {
+      s->first_accepted = true;
+    }
   }
   const std::uint64_t failed = s->job.counters().failed;
   if (failed < kMaxNamedChunks) {
@@ -286,8 +293,12 @@ void Engine::Private::fail(Access&& s, ChunkFailed event) {
   }
   append(s, event);
 
+  const auto& rejections = s->first_rejections;
   const bool all_alike =
-      s->rejected_alike == kRejectedAlike && s->job.counters().failed == kRejectedAlike;
+      chunk.index < kRejectedAlike && !s->first_accepted && rejections.size() == kRejectedAlike &&
+      std::all_of(rejections.begin(), rejections.end(), [&](const auto& rejection) {
+        return rejection.second == rejections.begin()->second;
+      });
   if ((all_alike || s->live.on_error == OnError::kAbort) && begin_end(s, JobReason::kError)) {
     if (all_alike) {
       event.failure.cause = Cause::kRejectedAlike;
@@ -319,6 +330,7 @@ void Engine::Private::on_retry(const ChunkInfo& chunk, unsigned next_attempt, Na
 void Engine::Private::on_done(const ChunkInfo& chunk, Transcription&& transcription,
                               unsigned attempts, Nanoseconds latency) noexcept {
   auto s = state.lock();
+  if (chunk.index < kRejectedAlike) s->first_accepted = true;
   append(s, ChunkDone{std::make_shared<ChunkInfo>(chunk),
                       std::make_shared<Transcription>(std::move(transcription)), attempts, latency,
                       false});
@@ -341,6 +353,7 @@ bool Engine::Private::accept(Access& s, Chunk chunk) {
   const bool same = mark->second.sha256 == info->sha256 && mark->second.core == info->core;
   s->marks.erase(mark);
   if (same) {
+    if (info->index < kRejectedAlike) s->first_accepted = true;
     append(s, ChunkDone{info, nullptr, 0, Nanoseconds(0), true});
     return true;
   }
@@ -442,9 +455,11 @@ Result<std::unique_ptr<Engine>> Engine::create(EngineConfig config, EngineObserv
       std::make_unique<Dispatcher>(dispatcher_config(d->config), *d->client, *d, clock, log);
   Private* const shared = d.get();
   std::unique_ptr<Engine> engine(new Engine(std::move(d)));
+  {
+    auto s = shared->state.lock();
+    shared->append(s, StateChanged{JobState::kQueued, std::nullopt, JobReason::kCreated});
+  }
   shared->thread = std::thread([shared] { shared->run(); });
-  auto s = shared->state.lock();
-  shared->append(s, StateChanged{JobState::kQueued, std::nullopt, JobReason::kCreated});
   return engine;
 }
 

@@ -125,7 +125,9 @@ void Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
   end.text = std::move(text_);
   end.text_truncated = text_truncated_;
   if (writer_) {
-    if (const WriteStatus status = writer_->finish(end.state, store_); !status)
+    const bool whole =
+        end.reason == JobReason::kEndOfStream || end.reason == JobReason::kChunksFailed;
+    if (const WriteStatus status = writer_->finish(end.state, store_, whole); !status)
       end.incomplete_file = status.error();
   }
   if (persistent_) note_store(persistent_->finish());

@@ -77,24 +77,11 @@ HttpResult Exchange::run(SoupSession* session, GMainContext* context, Millisecon
       g_main_context_iteration(context, TRUE);
     }
   }
-  // Where the connection was to be closed anyway, libsoup takes an early end for the whole body.
-  if (!error_ && is_cut_short()) {
-    error_ = TransportError{TransportFault::kNetwork, "the answer was cut short"};
-  }
   if (error_) {
     error_->connected = starting_;
     return std::move(*error_);
   }
   return take_response();
-}
-
-bool Exchange::is_cut_short() const {
-  SoupMessageHeaders* headers = soup_message_get_response_headers(message_);
-  // The length of a decoded body is another one.
-  if (soup_message_headers_get_encoding(headers) != SOUP_ENCODING_CONTENT_LENGTH ||
-      soup_message_headers_get_one(headers, "Content-Encoding") != nullptr)
-    return false;
-  return static_cast<goffset>(received_) < soup_message_headers_get_content_length(headers);
 }
 
 void Exchange::set_body() {

@@ -36,7 +36,6 @@ class Exchange {
   static void on_read(GObject* stream, GAsyncResult* result, gpointer self) noexcept;
   static void on_closed(GObject* stream, GAsyncResult* result, gpointer self) noexcept;
 
-  bool is_cut_short() const;
   void set_body();
   void read_more();
   void close();

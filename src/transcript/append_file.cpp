@@ -152,14 +152,14 @@ WriteStatus AppendFile::append(std::string record, bool patient) {
   return flush(patient ? kPatienceMs : 0);
 }
 
-WriteStatus AppendFile::finish() {
+WriteStatus AppendFile::finish(bool take_its_place) {
   const WriteStatus flushed = flush(kPatienceMs);
   if (!flushed || stream_) return flushed;
   // Some file systems find out only here that there is no room.
   if (::fsync(fd_.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
     return write_error(location_, errno);
   }
-  return target_.empty() ? WriteStatus(Success{}) : take_place();
+  return target_.empty() || !take_its_place ? WriteStatus(Success{}) : take_place();
 }
 
 WriteStatus AppendFile::flush(int patience_ms) {

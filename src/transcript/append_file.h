@@ -35,7 +35,8 @@ class AppendFile {
   // `patient`: a reader that takes nothing is given two seconds.
   WriteStatus append(std::string record, bool patient = false);
   // What is left (patient), and that it has reached the disk.
-  WriteStatus finish();
+  // `take_its_place`: of the file that this one grows behind, even if it is shorter.
+  WriteStatus finish(bool take_its_place = true);
 
   const std::string& path() const { return path_; }
 

@@ -58,8 +58,8 @@ Status for_each_joined(JobStore& store, const std::function<bool(const Released&
 
 class JsonWriter final : public TranscriptWriter {
  public:
-  JsonWriter(std::string location, std::string job_id)
-      : location_(std::move(location)), job_id_(std::move(job_id)) {}
+  JsonWriter(std::string location, std::string job_id, bool resumed)
+      : location_(std::move(location)), job_id_(std::move(job_id)), resumed_(resumed) {}
 
   WriteStatus write(const Released&) override { return Success{}; }
 
@@ -68,7 +68,7 @@ class JsonWriter final : public TranscriptWriter {
     return Success{};
   }
 
-  WriteStatus finish(JobState state, JobStore& store) override;
+  WriteStatus finish(JobState state, JobStore& store, bool whole) override;
 
  private:
   WriteStatus write_document(AppendFile& file, JobState state, JobStore& store) const;
@@ -76,10 +76,15 @@ class JsonWriter final : public TranscriptWriter {
 
   const std::string location_;
   const std::string job_id_;
+  const bool resumed_;
   std::map<std::uint64_t, ChunkInfo> unsettled_;
 };
 
-WriteStatus JsonWriter::finish(JobState state, JobStore& store) {
+WriteStatus JsonWriter::finish(JobState state, JobStore& store, bool whole) {
+  // An earlier run's document may hold more.
+  if (resumed_ && !whole && g_file_test(location_.c_str(), G_FILE_TEST_IS_REGULAR)) {
+    return Success{};
+  }
   if (AppendFile::is_stream(location_)) {
     const auto stream = AppendFile::open(location_);
     if (!stream) return stream.error();
@@ -141,10 +146,11 @@ Status JsonWriter::add_chunks(Document& document, JobStore& store) const {
 }  // namespace
 
 Result<std::unique_ptr<TranscriptWriter>, WriteError> open_json_writer(const std::string& location,
-                                                                       const std::string& job_id) {
+                                                                       const std::string& job_id,
+                                                                       bool resumed) {
   const Status check = AppendFile::check(location, false);
   if (!check) return WriteError{check.error().message};
-  return std::unique_ptr<TranscriptWriter>(std::make_unique<JsonWriter>(location, job_id));
+  return std::unique_ptr<TranscriptWriter>(std::make_unique<JsonWriter>(location, job_id, resumed));
 }
 
 }  // namespace transcribe

@@ -6,6 +6,7 @@
 namespace transcribe {
 
 Result<std::unique_ptr<TranscriptWriter>, WriteError> open_json_writer(const std::string& location,
-                                                                       const std::string& job_id);
+                                                                       const std::string& job_id,
+                                                                       bool resumed);
 
 }  // namespace transcribe

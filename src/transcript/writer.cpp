@@ -48,7 +48,7 @@ class AppendingWriter final : public TranscriptWriter {
     }
   }
 
-  WriteStatus finish(JobState, JobStore&) override { return file_->finish(); }
+  WriteStatus finish(JobState, JobStore&, bool whole) override { return file_->finish(whole); }
 
  private:
   std::unique_ptr<AppendFile> file_;
@@ -82,7 +82,7 @@ Status TranscriptWriter::check(const std::string& location, TranscriptFormat for
 Result<std::unique_ptr<TranscriptWriter>, WriteError> TranscriptWriter::open(
     const std::string& location, TranscriptFormat format, const std::string& job_id, bool resumed) {
   const TranscriptFormat resolved = resolve_format(format, location);
-  if (resolved == TranscriptFormat::kJson) return open_json_writer(location, job_id);
+  if (resolved == TranscriptFormat::kJson) return open_json_writer(location, job_id, resumed);
   auto file = resumed ? AppendFile::open_behind(location) : AppendFile::open(location);
   if (!file) return file.error();
   auto writer = std::make_unique<AppendingWriter>(std::move(*file), resolved);

@@ -50,7 +50,9 @@ class TranscriptWriter {
   // The end: what is left, and json as a whole from `store`. An error means that the file is
   // incomplete; may be called again. A pipe's reader that takes nothing holds it up for two
   // seconds.
-  virtual WriteStatus finish(JobState state, JobStore& store) = 0;
+  // `whole`: the job came to the source's end. Else what a resumed job wrote beside a longer file
+  // of an earlier run stays there, and that file as it is.
+  virtual WriteStatus finish(JobState state, JobStore& store, bool whole = true) = 0;
 };
 
 }  // namespace transcribe

@@ -496,7 +496,6 @@ GST_START_TEST(test_what_is_wrong_is_refused) {
       {"min-chunk-duration=20000000000", "min-chunk-duration"},
       {"max-chunk-duration=8000000000 forced-overlap=3000000000", "forced-overlap"},
       {"retry-delay=5000 max-retry-delay=100", "retry-delay"},
-      {"location=/nonexistent/talk.srt", "location"},
       {"job-id=\"a b\"", "job-id"},
       {"redis-uri=redis://:word@127.0.0.1", "redis-uri"},
       {"redis-policy=required", "redis-policy"},

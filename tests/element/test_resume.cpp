@@ -142,6 +142,7 @@ GST_START_TEST(test_another_source_is_refused) {
   FakeService service;
   const Directory directory;
   ck_assert_int_eq(run(service, directory), GST_MESSAGE_EOS);
+  const std::string text = contents(directory.file("talk.srt"));
   const std::size_t before = service.requests().size();
   struct {
     std::size_t chunks;
@@ -154,6 +155,7 @@ GST_START_TEST(test_another_source_is_refused) {
                      GST_MESSAGE_ERROR);
     ck_assert(g_error_matches(pipeline->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
     ck_assert(strstr(pipeline->error()->message, other.named) != nullptr);
+    ck_assert(contents(directory.file("talk.srt")) == text);
   }
   ck_assert_uint_eq(service.requests().size(), before);
   // And taken when it is asked for.

@@ -191,6 +191,40 @@ GST_START_TEST(test_back_pressure) {
 }
 GST_END_TEST;
 
+GST_START_TEST(test_data_without_caps) {
+  SinkPipeline pipeline(
+      "fakesrc num-buffers=3 format=time sizetype=fixed sizemax=3200 ! openaitranscribesink "
+      "name=sink base-url=http://127.0.0.1:1/v1");
+  pipeline.set_state(GST_STATE_PLAYING);
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_ERROR);
+  ck_assert(g_error_matches(pipeline.error(), GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT));
+}
+GST_END_TEST;
+
+// Three bad chunks that happen to be answered first are no reason to give up the job.
+GST_START_TEST(test_rejections_behind_the_first_chunks) {
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    if (*request.chunk >= 4 && *request.chunk <= 6)
+      return Answer::error(415, "unsupported", "invalid_request_error", "bad", "file");
+    Answer answer;
+    answer.gate = "go";
+    return answer;
+  });
+  auto pipeline =
+      SinkPipeline::with_source(service.url(), std::string(kFixed) + " on-error=ignore");
+  pipeline.set_state(GST_STATE_PLAYING);
+  pipeline.push(noise(10 * kSecond), 0);
+  pipeline.end_of_stream();
+  ck_assert(service.wait_for_answers(3, std::chrono::seconds(20)));
+  while (pipeline.stat("chunks-failed") < 3) g_thread_yield();
+  service.open_gate("go");
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+  ck_assert_uint_eq(pipeline.count("openaitranscribe/result"), 7);
+  ck_assert_uint_eq(pipeline.count("openaitranscribe/chunk-failed"), 3);
+}
+GST_END_TEST;
+
 GST_START_TEST(test_queries) {
   FakeService service;
   auto pipeline = SinkPipeline::with_source(service.url(), kFixed);
@@ -231,6 +265,8 @@ static Suite* sink_suite(void) {
   tcase_add_test(tests, test_second_run);
   tcase_add_test(tests, test_split_now);
   tcase_add_test(tests, test_back_pressure);
+  tcase_add_test(tests, test_data_without_caps);
+  tcase_add_test(tests, test_rejections_behind_the_first_chunks);
   tcase_add_test(tests, test_queries);
   return suite;
 }

@@ -26,7 +26,11 @@ constexpr int kFormatCount = 5;
 
 class Folder {
  public:
-  Folder() : path_(g_dir_make_tmp("transcript-XXXXXX", nullptr)) {}
+  Folder() {
+    char* path = g_dir_make_tmp("transcript-XXXXXX", nullptr);
+    path_ = path;
+    g_free(path);
+  }
   ~Folder() {
     for (const std::string& name : names()) g_unlink(file(name).c_str());
     g_rmdir(path_.c_str());
