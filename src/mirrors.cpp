@@ -120,16 +120,25 @@ void Mirrors::release_rest(const std::vector<ChunkInfo>& unsettled, const Counte
   holes_before(UINT64_MAX);
 }
 
+void Mirrors::finish_file(JobEnd& end, bool whole) {
+  if (!writer_) return;
+  if (const WriteStatus status = writer_->finish(end.state, store_, whole); !status)
+    end.incomplete_file = status.error();
+}
+
 void Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
+  const bool whole =
+      end.reason == JobReason::kEndOfStream || end.reason == JobReason::kChunksFailed;
+  // An earlier run's file may hold more than this one: holes must not push it aside.
+  const bool early = resumed_ && !whole;
+  if (early) {
+    finish_file(end, false);
+    writer_.reset();
+  }
   release_rest(unsettled, end.counters);
   end.text = std::move(text_);
   end.text_truncated = text_truncated_;
-  if (writer_) {
-    const bool whole =
-        end.reason == JobReason::kEndOfStream || end.reason == JobReason::kChunksFailed;
-    if (const WriteStatus status = writer_->finish(end.state, store_, whole); !status)
-      end.incomplete_file = status.error();
-  }
+  if (!early) finish_file(end, whole);
   if (persistent_) note_store(persistent_->finish());
   if (end.reason == JobReason::kStopped) {
     observer_.on_stopped(end.counters);

@@ -47,6 +47,7 @@ class Mirrors {
  private:
   void release(const Released& released, const Counters& counters);
   void release_rest(const std::vector<ChunkInfo>& unsettled, const Counters& counters);
+  void finish_file(JobEnd& end, bool whole);
   void note_file(const WriteStatus& status);
   void note_store(const Status& status);
 

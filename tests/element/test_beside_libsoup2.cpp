@@ -30,8 +30,9 @@ int main(int argc, char** argv) {
   const int scope = argc > 2 && std::strcmp(argv[2], "global") == 0 ? RTLD_GLOBAL : RTLD_LOCAL;
   const auto load = [scope] { return dlopen("libsoup-2.4.so.1", RTLD_NOW | scope) != nullptr; };
   if (when == "before-plugin" && !load()) return 77;
-  gst_init(&argc, &argv);
+  // First: gst_init() may load the plugin already, to register it.
   g_log_set_default_handler(on_log, nullptr);
+  gst_init(&argc, &argv);
   GstElement* sink = gst_element_factory_make("openaitranscribesink", nullptr);
   if (sink == nullptr) {
     // The plugin has refused to load, and has said why.

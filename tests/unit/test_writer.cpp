@@ -561,7 +561,8 @@ START_TEST(killed_files_are_readable) {
     text.resize(whole);
     assert_whole_records(text, _i);
   }
-  ck_assert_uint_gt(longest, 1000);
+  // More than one record: the kills came while it wrote.
+  ck_assert_uint_gt(longest, 200);
   ck_assert_int_lt(cut, 30);
 }
 END_TEST
