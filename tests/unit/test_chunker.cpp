@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "audio/chunker.h"
+
 #include "check_main.h"
 
 namespace {

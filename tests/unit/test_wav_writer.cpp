@@ -6,6 +6,7 @@
 
 #include "audio/chunk.h"
 #include "audio/wav_writer.h"
+
 #include "check_main.h"
 
 namespace {
