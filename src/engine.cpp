@@ -31,13 +31,6 @@ struct Entry {
   Counters counters;
 };
 
-std::string derive_group(const ServiceSettings& service, const RequestSettings& request) {
-  CharPtr digest(g_compute_checksum_for_string(
-      G_CHECKSUM_SHA256, (service.base_url + "\n" + service.api_key + "\n" + request.model).c_str(),
-      -1));
-  return "auto-" + std::string(digest.get(), 16);
-}
-
 OpenAiClient::Config client_config(const EngineConfig& config) {
   OpenAiClient::Config client;
   client.service = config.service;
@@ -54,9 +47,7 @@ Dispatcher::Config dispatcher_config(const EngineConfig& config) {
   Dispatcher::Config dispatcher;
   dispatcher.limits = config.live.limits;
   dispatcher.rate = config.live.rate;
-  dispatcher.rate_limit_group = config.rate_limit_group.empty()
-                                    ? derive_group(config.service, config.request)
-                                    : config.rate_limit_group;
+  dispatcher.rate_limit_group = config.rate_limit_group;
   dispatcher.seed = (static_cast<std::uint64_t>(g_random_int()) << 32) | g_random_int();
   return dispatcher;
 }

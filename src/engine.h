@@ -43,8 +43,8 @@ struct EngineConfig {
   std::string tls_ca_file;
   std::string user_agent;
   LiveSettings live;
-  std::string rate_limit_group;  // empty: derived from base URL, key and model
-  std::string location;          // empty: no transcript file
+  std::string rate_limit_group;
+  std::string location;  // empty: no transcript file
   TranscriptFormat location_format = TranscriptFormat::kAuto;
   std::string job_id;
   std::string journal_directory;  // empty: the job does not survive the process
