@@ -16,12 +16,15 @@ Mirrors::Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> stor
 Result<StoredMarks, StoreRefusal> Mirrors::open_store(const JobIdentity& identity,
                                                       ResumePolicy policy) {
   StoredMarks marks;
-  const auto opened = persistent_->open(identity, policy, [&](StoredChunk&& chunk) {
-    const ChunkInfo& info = chunk_of(chunk.outcome);
-    marks[info.index] = {chunk.sha256, info.core};
-    recovered_.record(
-        std::visit([](const auto& outcome) { return Event(outcome); }, chunk.outcome));
-  });
+  const auto opened = persistent_->open(
+      identity, policy,
+      [&](StoredChunk&& chunk) {
+        const ChunkInfo& info = chunk_of(chunk.outcome);
+        marks[info.index] = {chunk.sha256, info.core};
+        recovered_.record(
+            std::visit([](const auto& outcome) { return Event(outcome); }, chunk.outcome));
+      },
+      [](const std::string&) {});
   if (!opened) {
     persistent_.reset();
     return opened.error();

@@ -30,6 +30,10 @@ std::string_view to_string(JobReason reason) {
       return "chunks-failed";
     case JobReason::kStopped:
       return "stopped";
+    case JobReason::kCancelled:
+      return "cancelled";
+    case JobReason::kTakenOver:
+      return "taken-over";
   }
   return "";
 }

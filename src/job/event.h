@@ -26,6 +26,8 @@ enum class JobReason {
   kError,         // job-wide error, or a failed chunk with on-error=abort
   kChunksFailed,  // "chunks-failed"
   kStopped,       // left before the end; resumable
+  kCancelled,     // a user asked for the end, through the store
+  kTakenOver,     // another owner has the job now: nothing of it is ours to write any more
 };
 std::string_view to_string(JobReason reason);
 
@@ -73,6 +75,8 @@ struct StateChanged {
   JobState state = JobState::kQueued;
   std::optional<JobState> previous;
   JobReason reason = JobReason::kCreated;
+  // With FAILED: what ended the job, or the first chunk that failed. Its chunk may be null.
+  std::shared_ptr<const ChunkFailed> error{};
 };
 
 using Event = std::variant<StateChanged, ChunkQueued, ChunkAttempt, ChunkRetry, ChunkDone,

@@ -189,9 +189,9 @@ Result<JournalStore::Contents, StoreRefusal> JournalStore::read() {
   return contents;
 }
 
-Result<OpenedJob, StoreRefusal> JournalStore::open(
-    const JobIdentity& identity, ResumePolicy policy,
-    const std::function<void(StoredChunk&&)>& found) {
+Result<OpenedJob, StoreRefusal> JournalStore::open(const JobIdentity& identity, ResumePolicy policy,
+                                                   const std::function<void(StoredChunk&&)>& found,
+                                                   const std::function<void(const std::string&)>&) {
   path_ = path(directory_, identity.job_id);
   fd_.reset(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (!fd_)
@@ -253,7 +253,9 @@ Result<OpenedJob, StoreRefusal> JournalStore::open(
   replay_ = opened.state == JobState::kCompleted;
   stored_.clear();
   for (StoredChunk& chunk : contents->chunks) {
-    if (!std::holds_alternative<ChunkDone>(chunk.outcome)) continue;
+    const auto* skipped = std::get_if<ChunkSkipped>(&chunk.outcome);
+    const bool dropped = skipped != nullptr && skipped->reason != SkipReason::kSilence;
+    if (!std::holds_alternative<ChunkDone>(chunk.outcome) && !(replay_ && dropped)) continue;
     stored_.insert(chunk_of(chunk.outcome).index);
     found(std::move(chunk));
   }

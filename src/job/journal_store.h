@@ -30,7 +30,8 @@ class JournalStore final : public PersistentStore {
   static std::string path(const std::string& directory, const std::string& job_id);
 
   Result<OpenedJob, StoreRefusal> open(const JobIdentity& identity, ResumePolicy policy,
-                                       const std::function<void(StoredChunk&&)>& found) override;
+                                       const std::function<void(StoredChunk&&)>& found,
+                                       const std::function<void(const std::string&)>&) override;
   Status record(const Event& event) override;
   Status finish() override;
 

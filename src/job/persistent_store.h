@@ -47,14 +47,36 @@ struct StoreRefusal {
   std::string message;  // names the property and the remedy
 };
 
+// What a store that works in the background tells by itself. Any thread, with no lock of the
+// store's held; none comes after the store's destruction.
+class StoreObserver {
+ public:
+  virtual ~StoreObserver() = default;
+  // The store is behind, it holds on to everything and goes on trying. Once per outage.
+  virtual void on_store_error(const std::string& message) noexcept = 0;
+  // It has caught up again.
+  virtual void on_store_recovered() noexcept = 0;
+  // Nothing is stored any more in this run. Not an outage: somebody must act. Once.
+  virtual void on_store_off(const std::string& message) noexcept = 0;
+  // Another owner has the job: the run must end at once. Once.
+  virtual void on_taken_over(const std::string& message) noexcept = 0;
+  // A user wants the job to end. Once.
+  virtual void on_cancel_requested(const std::string& note) noexcept = 0;
+};
+
 class PersistentStore {
  public:
   virtual ~PersistentStore() = default;
 
   // Creates the job or takes it over. `found` is called for every chunk that need not be sent
-  // again, in the order in which they were stored.
-  virtual Result<OpenedJob, StoreRefusal> open(const JobIdentity& identity, ResumePolicy policy,
-                                               const std::function<void(StoredChunk&&)>& found) = 0;
+  // again (done; of a COMPLETED job also skipped ones, but for silence), in the order in which
+  // they were stored; `waiting` with a sentence for the user before a wait for another owner.
+  virtual Result<OpenedJob, StoreRefusal> open(
+      const JobIdentity& identity, ResumePolicy policy,
+      const std::function<void(StoredChunk&&)>& found,
+      const std::function<void(const std::string&)>& waiting) = 0;
+  // Ends an open(), now or later, with kUnavailable. Any thread.
+  virtual void cancel_open() {}
   // Every event in order. An error means that the store is behind; it catches up with a later call.
   virtual Status record(const Event& event) = 0;
   // Everything so far is stored when this returns without an error.

@@ -41,8 +41,9 @@ struct Opened {
 Opened open(JournalStore& store, ResumePolicy policy = ResumePolicy::kAuto,
             const std::string& fingerprint = "f") {
   std::vector<StoredChunk> found;
-  auto result = store.open({"job", fingerprint, {{"model", "m"}}}, policy,
-                           [&](StoredChunk&& chunk) { found.push_back(std::move(chunk)); });
+  auto result = store.open(
+      {"job", fingerprint, {{"model", "m"}}}, policy,
+      [&](StoredChunk&& chunk) { found.push_back(std::move(chunk)); }, [](const std::string&) {});
   return {std::move(result), std::move(found)};
 }
 
