@@ -93,6 +93,20 @@ Cause cause_of(StoreRefusal::Kind kind) {
   return Cause::kStore;
 }
 
+// Keeps what the last answer told: it is the reason behind the reason.
+Failure out_of_time(std::optional<Failure> last) {
+  Failure failure = std::move(last).value_or(Failure());
+  const std::string before = failure.message.empty() ? "" : ". Last failure: " + failure.message;
+  failure.severity = Severity::kChunk;
+  failure.cause = Cause::kTimeBudget;
+  failure.reason = "eos-timeout";
+  failure.message =
+      "The end of the stream came and eos-timeout was over before this chunk was transcribed; "
+      "raise eos-timeout" +
+      before;
+  return failure;
+}
+
 bool rejected(const Failure& failure) {
   return failure.severity == Severity::kChunk && failure.http_status >= 400 &&
          failure.http_status < 500;
@@ -116,6 +130,7 @@ struct Engine::Private final : public DispatchObserver {
     StoredMarks marks;  // not met yet
     bool interrupted = false;
     bool finishing = false;  // no more pieces
+    bool expired = false;    // eos-timeout is over: nothing more is sent
     bool ending = false;     // nothing new starts; the End entry follows
     bool end_logged = false;
     bool end_delivered = false;
@@ -382,12 +397,22 @@ void Engine::Private::open_store() {
   }
   s->marks = std::move(*marks);
   changed.notify_all();
-  while (!s->ending && !s->held.empty()) {
+  std::vector<ChunkInfo> late;
+  bool ours = true;
+  while (ours && !s->ending && !s->held.empty()) {
     Chunk chunk = std::move(s->held.front());
     s->held.pop_front();
-    if (!accept(s, std::move(chunk))) return;
+    if (s->expired && !s->marks.contains(chunk.info.index)) {
+      append(s, ChunkQueued{std::make_shared<ChunkInfo>(chunk.info),
+                            44 + g_bytes_get_size(chunk.pcm.get())});
+      late.push_back(std::move(chunk.info));
+    } else {
+      ours = accept(s, std::move(chunk));
+    }
   }
-  maybe_end(s);
+  if (ours) maybe_end(s);
+  { const Access released = std::move(s); }
+  for (const ChunkInfo& chunk : late) fail(chunk, out_of_time(std::nullopt), 0);
 }
 
 void Engine::Private::run() {
@@ -527,7 +552,7 @@ void Engine::submit(AudioPiece&& piece, const MediaTime& time) {
     d_->append(s, ChunkSkipped{std::move(info), SkipReason::kQueueFull});
     return;
   }
-  Chunk chunk{*info, std::move(piece.pcm), d_->clock.now()};
+  Chunk chunk{*info, std::move(piece.pcm), d_->clock.now(), s->live.prompt};
   if (s->store_open) {
     d_->accept(s, std::move(chunk));
   } else {
@@ -565,18 +590,9 @@ Engine::Wait Engine::wait_finished(std::optional<TimePoint> deadline) {
 }
 
 void Engine::expire() {
-  for (const ChunkInfo& chunk : d_->dispatcher->flush()) {
-    Failure failure;
-    failure.severity = Severity::kChunk;
-    failure.cause = Cause::kTimeBudget;
-    failure.reason = "eos-timeout";
-    failure.message =
-        "The end of the stream came and eos-timeout was over before this chunk was transcribed; "
-        "raise eos-timeout";
-    auto s = d_->state.lock();
-    const unsigned attempts = s->job.attempts(chunk.index);
-    d_->fail(std::move(s), {std::make_shared<ChunkInfo>(chunk), failure, attempts});
-  }
+  d_->state.lock()->expired = true;
+  for (PendingChunk& left : d_->dispatcher->flush())
+    d_->fail(left.chunk->info, out_of_time(std::move(left.last_failure)), left.attempts);
 }
 
 void Engine::interrupt(bool interrupted) {
@@ -590,13 +606,15 @@ void Engine::flush() {
     auto s = d_->state.lock();
     if (s->ending) return;
     s->finishing = false;
+    s->expired = false;
   }
   const auto unsettled = d_->dispatcher->flush();
   auto s = d_->state.lock();
   const std::deque<Chunk> held = std::move(s->held);
   s->held.clear();
-  for (const ChunkInfo& chunk : unsettled) {
-    d_->append(s, ChunkSkipped{std::make_shared<ChunkInfo>(chunk), SkipReason::kFlushed});
+  for (const PendingChunk& left : unsettled) {
+    d_->append(s,
+               ChunkSkipped{std::make_shared<ChunkInfo>(left.chunk->info), SkipReason::kFlushed});
   }
   for (const Chunk& chunk : held) {
     d_->append(s, ChunkSkipped{std::make_shared<ChunkInfo>(chunk.info), SkipReason::kFlushed});
@@ -617,7 +635,6 @@ void Engine::update(const LiveSettings& settings) {
     s->live = settings;
     d_->changed.notify_all();
   }
-  d_->client->set_prompt(settings.prompt);
   d_->dispatcher->set_limits(settings.limits, settings.rate);
 }
 

@@ -93,6 +93,8 @@ struct Chunk {
   ChunkInfo info;
   BytesPtr pcm;
   TimePoint cut_at;  // when the last sample arrived
+  // In force when the chunk was cut: all its attempts are the same request.
+  std::string prompt;
 };
 
 }  // namespace transcribe

@@ -84,7 +84,7 @@ struct Dispatcher::Private {
   void report_done(const FlightPtr& flight, Transcription&& transcription);
   void handle_failure(const FlightPtr& flight, Failure&& failure);
 
-  std::vector<ChunkInfo> take_all(bool for_good);
+  std::vector<PendingChunk> take_all(bool for_good);
   void touch(Guarded<State>::Access& access) {
     access->changed = true;
     changed.notify_all();
@@ -190,6 +190,11 @@ void Dispatcher::Private::run_attempt() {
     access->orders.pop_front();
     timeout = access->schedule.attempt_timeout(flight->index(), clock.now());
   }
+  if (auto refusal = transcriber.refuse(*flight->chunk)) {
+    flight->attempt--;
+    handle_failure(flight, std::move(*refusal));
+    return;
+  }
   observer.on_attempt(flight->chunk->info, flight->attempt);
   AttemptOutcome outcome =
       transcriber.transcribe(*flight->chunk, flight->attempt, timeout, flight->cancellation);
@@ -255,25 +260,26 @@ void Dispatcher::Private::handle_failure(const FlightPtr& flight, Failure&& fail
   if (!verdict.retry) observer.on_failed(flight->chunk->info, failure, flight->attempt);
 }
 
-std::vector<ChunkInfo> Dispatcher::Private::take_all(bool for_good) {
+std::vector<PendingChunk> Dispatcher::Private::take_all(bool for_good) {
   std::set<FlightPtr> flights;
-  std::deque<FlightPtr> orders;
+  std::set<std::uint64_t> unmade;  // attempts that no worker has begun
   std::vector<PendingChunk> tasks;
   {
     auto access = state.lock();
     access->cancelled = access->cancelled || for_good;
     access->halted = false;
     flights.swap(access->flights);
-    orders.swap(access->orders);
+    for (const FlightPtr& flight : access->orders) unmade.insert(flight->index());
+    access->orders.clear();
     tasks = access->schedule.take_all();
     touch(access);
   }
   // Cancelling calls handlers, so no lock may be held.
   for (const FlightPtr& flight : flights) flight->cancellation.cancel();
-  std::vector<ChunkInfo> infos;
-  infos.reserve(tasks.size());
-  for (const PendingChunk& task : tasks) infos.push_back(task.chunk->info);
-  return infos;
+  for (PendingChunk& task : tasks) {
+    if (unmade.contains(task.chunk->info.index)) task.attempts--;
+  }
+  return tasks;
 }
 
 Dispatcher::Dispatcher(const Config& config, Transcriber& transcriber, DispatchObserver& observer,
@@ -297,9 +303,13 @@ std::optional<ChunkInfo> Dispatcher::drop_oldest() {
   return task->chunk->info;
 }
 
-std::vector<ChunkInfo> Dispatcher::flush() { return d_->take_all(false); }
+std::vector<PendingChunk> Dispatcher::flush() { return d_->take_all(false); }
 
-std::vector<ChunkInfo> Dispatcher::cancel() { return d_->take_all(true); }
+std::vector<ChunkInfo> Dispatcher::cancel() {
+  std::vector<ChunkInfo> infos;
+  for (const PendingChunk& task : d_->take_all(true)) infos.push_back(task.chunk->info);
+  return infos;
+}
 
 void Dispatcher::set_limits(const DispatchLimits& limits, const RateLimit& rate) {
   auto access = d_->state.lock();

@@ -60,10 +60,11 @@ class Dispatcher {
   void submit(Chunk chunk);
   // Takes the oldest chunk that waits and was never tried out of the queue (leaky=downstream).
   std::optional<ChunkInfo> drop_oldest();
-  // Cancels what is in flight and forgets what waits; returns those chunks in index order, at
-  // once. They are never reported done or failed afterwards; an on_attempt() or on_retry() that
-  // was on its way on another thread may still arrive. Usable again (flush).
-  std::vector<ChunkInfo> flush();
+  // Cancels what is in flight and forgets what waits; returns those chunks in index order, with
+  // the attempts that were made and the last failure, at once. They are never reported done or
+  // failed afterwards; an on_attempt() or on_retry() that was on its way on another thread may
+  // still arrive. Usable again (flush).
+  std::vector<PendingChunk> flush();
   // As flush(), for good.
   std::vector<ChunkInfo> cancel();
   void set_limits(const DispatchLimits& limits, const RateLimit& rate);

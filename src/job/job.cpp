@@ -49,15 +49,13 @@ bool Job::change(const StateChanged& event) {
 void Job::count(const ChunkQueued& event) {
   ++counters_.submitted;
   counters_.audio_submitted += event.chunk->duration();
-  open_[event.chunk->index].bytes = event.bytes;
+  open_[event.chunk->index] = event.bytes;
 }
 
 void Job::count(const ChunkAttempt& event) {
   ++counters_.requests;
   const auto chunk = open_.find(event.chunk->index);
-  if (chunk == open_.end()) return;
-  counters_.bytes_sent += chunk->second.bytes;
-  chunk->second.attempts = event.attempt;
+  if (chunk != open_.end()) counters_.bytes_sent += chunk->second;
 }
 
 void Job::count(const ChunkRetry& event) {
@@ -100,11 +98,6 @@ void Job::count(const ChunkSkipped& event) {
       break;
   }
   settle(*event.chunk);
-}
-
-unsigned Job::attempts(std::uint64_t index) const {
-  const auto chunk = open_.find(index);
-  return chunk == open_.end() ? 0 : chunk->second.attempts;
 }
 
 void Job::settle(const ChunkInfo& chunk) {

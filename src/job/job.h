@@ -49,8 +49,6 @@ class Job {
   const Counters& counters() const { return counters_; }
   // Chunks handed over and not settled.
   std::uint64_t open() const { return open_.size(); }
-  // Begun for a chunk that is not settled.
-  unsigned attempts(std::uint64_t index) const;
 
  private:
   bool change(const StateChanged& event);
@@ -65,11 +63,7 @@ class Job {
   std::string id_;
   JobState state_ = JobState::kQueued;
   bool created_ = false;
-  struct Open {
-    std::uint64_t bytes = 0;  // of the WAV
-    unsigned attempts = 0;
-  };
-  std::map<std::uint64_t, Open> open_;  // by index
+  std::map<std::uint64_t, std::uint64_t> open_;  // index → bytes of the WAV
   Counters counters_;
 };
 

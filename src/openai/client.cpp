@@ -97,25 +97,30 @@ OpenAiClient::OpenAiClient(Config config, std::string url, std::unique_ptr<HttpC
       secrets_(list_secrets(config_.service, url_)),
       clock_(clock),
       log_(log),
-      http_(std::move(http)),
-      prompt_(config_.request.prompt) {}
+      http_(std::move(http)) {}
 
-void OpenAiClient::set_prompt(const std::string& prompt) { *prompt_.lock() = prompt; }
+RequestSettings OpenAiClient::settings_for(const Chunk& chunk) const {
+  RequestSettings settings = config_.request;
+  settings.prompt = chunk.prompt;
+  return settings;
+}
+
+std::optional<Failure> OpenAiClient::refuse(const Chunk& chunk) {
+  const std::size_t size = body_size(settings_for(chunk), g_bytes_get_size(chunk.pcm.get()));
+  if (size <= kMaxBodyBytes) return std::nullopt;
+  return conclude(chunk, 0, too_large(size));
+}
 
 AttemptOutcome OpenAiClient::transcribe(const Chunk& chunk, unsigned attempt, Milliseconds timeout,
                                         const Cancellation& cancellation) {
-  RequestSettings settings = config_.request;
-  settings.prompt = *prompt_.lock();
+  const RequestSettings settings = settings_for(chunk);
   const std::uint64_t index = chunk.info.index;
   const HttpRequest request =
       build_request(config_.service, settings, url_, chunk.pcm.get(), index, settings.prompt,
                     idempotency_key(config_.job_id, index, chunk.info.sha256, settings));
-  const std::size_t size = total_size(request.body);
-  if (size > kMaxBodyBytes) return conclude(chunk, attempt, too_large(size));
-
   log_.print(LogLevel::kDebug,
              "chunk %" G_GUINT64_FORMAT ", attempt %u: POST %s, %" G_GSIZE_FORMAT " bytes", index,
-             attempt, printable_url_.c_str(), size);
+             attempt, printable_url_.c_str(), total_size(request.body));
   const TimePoint begin = clock_.now();
   HttpResult result = http_->send(request, timeout, cancellation);
   if (!result) {

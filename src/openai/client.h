@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "base/guarded.h"
 #include "base/log.h"
 #include "http/client.h"
 #include "openai/request.h"
@@ -25,16 +24,17 @@ class OpenAiClient final : public Transcriber {
   static Result<std::unique_ptr<OpenAiClient>> create(Config config, const Clock& clock,
                                                       const Log& log);
 
+  // A request that would be too large.
+  std::optional<Failure> refuse(const Chunk& chunk) override;
   AttemptOutcome transcribe(const Chunk& chunk, unsigned attempt, Milliseconds timeout,
                             const Cancellation& cancellation) override;
-
-  // For the requests that are sent from now on; empty: none. Any thread.
-  void set_prompt(const std::string& prompt);
 
  private:
   OpenAiClient(Config config, std::string url, std::unique_ptr<HttpClient> http, const Clock& clock,
                const Log& log);
 
+  // As configured, with the chunk's own prompt.
+  RequestSettings settings_for(const Chunk& chunk) const;
   // Takes what must not be told out of a failure's texts, and logs it.
   Failure conclude(const Chunk& chunk, unsigned attempt, Failure failure) const;
 
@@ -45,7 +45,6 @@ class OpenAiClient final : public Transcriber {
   const Clock& clock_;
   const Log& log_;
   std::unique_ptr<HttpClient> http_;
-  Guarded<std::string> prompt_;
 };
 
 }  // namespace transcribe

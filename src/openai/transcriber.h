@@ -1,7 +1,7 @@
 // The one door from dispatch to the service: one attempt for one chunk. Tests put a fake here.
 #pragma once
 
-#include <string>
+#include <optional>
 #include <variant>
 
 #include "audio/chunk.h"
@@ -17,6 +17,9 @@ using AttemptOutcome = std::variant<Transcription, Failure, Cancelled>;
 class Transcriber {
  public:
   virtual ~Transcriber() = default;
+  // Why the chunk is never sent; absent: nothing speaks against it. Asked before every attempt, on
+  // the same thread. Never of severity kRetry.
+  virtual std::optional<Failure> refuse(const Chunk&) { return std::nullopt; }
   // Worker threads, many at once. Blocks until done, `timeout` is over or `cancellation` ends it.
   virtual AttemptOutcome transcribe(const Chunk& chunk, unsigned attempt, Milliseconds timeout,
                                     const Cancellation& cancellation) = 0;

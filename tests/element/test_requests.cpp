@@ -252,6 +252,35 @@ GST_START_TEST(test_url_without_a_path) {
 }
 GST_END_TEST;
 
+// What is sent again is the same request.
+GST_START_TEST(test_prompt_changed_between_attempts) {
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    Answer answer = request.attempt == 1 ? Answer::error(503) : Answer();
+    answer.gate = std::to_string(request.number);
+    return answer;
+  });
+  PadFeed feed(service.url(), std::string(kFixed) + "prompt=first retry-delay=1");
+  begin(feed);
+  seconds(feed, 1);
+  ck_assert(service.wait_for_requests(1, std::chrono::seconds(20)));
+  g_object_set(feed.pipeline().sink(), "prompt", "second", nullptr);
+  for (const char* number : {"0", "1"}) service.open_gate(number);
+  ck_assert(service.wait_for_answers(2, std::chrono::seconds(20)));
+  for (const char* number : {"2", "3"}) service.open_gate(number);
+  seconds(feed, 1);
+  ck_assert_int_eq(feed.end(), GST_MESSAGE_EOS);
+  const auto requests = service.requests();
+  ck_assert_uint_eq(requests.size(), 4);
+  for (unsigned i = 0; i < 4; i += 2) {
+    assert_fields(requests[i], "prompt", {i == 0 ? "first" : "second"});
+    assert_fields(requests[i + 1], "prompt", {i == 0 ? "first" : "second"});
+    ck_assert_uint_eq(requests[i + 1].attempt, 2);
+    assert_text(requests[i + 1].header("Idempotency-Key"), requests[i].header("Idempotency-Key"));
+  }
+}
+GST_END_TEST;
+
 GST_START_TEST(test_prompt_while_playing) {
   FakeService service;
   PadFeed feed(service.url(), std::string(kFixed) + "prompt=first");
@@ -760,6 +789,7 @@ static Suite* requests_suite(void) {
   tcase_add_test(tests, test_urls);
   tcase_add_test(tests, test_url_without_a_path);
   tcase_add_test(tests, test_prompt_while_playing);
+  tcase_add_test(tests, test_prompt_changed_between_attempts);
   tcase_add_test(tests, test_model_changes_at_the_next_start);
   tcase_add_test(tests, test_numbers_where_the_point_is_a_comma);
   tcase_add_test(tests, test_environment);

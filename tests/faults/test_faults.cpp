@@ -554,7 +554,9 @@ GST_START_TEST(test_body_too_large) {
   ck_assert_uint_eq(failed.size(), 1);
   assert_text(string_field(failed[0], "reason"), "too-large");
   ck_assert_uint_eq(uint_field(failed[0], "http-status-code"), 0);
+  ck_assert_uint_eq(uint_field(failed[0], "attempts"), 0);
   ck_assert_uint_eq(service.requests().size(), 2);
+  ck_assert_uint_eq(pipeline.stat("requests"), 2);
   const std::string transcript = pipeline.transcript();
   assert_text(transcript, "chunk 1 chunk 3");
 }

@@ -33,6 +33,15 @@ class FakeTranscriber final : public Transcriber {
   explicit FakeTranscriber(Answer answer = nullptr) : answer_(std::move(answer)) {}
   // Goes on after a cancel, as a slow server close would.
   bool stubborn = false;
+  std::optional<std::uint64_t> refused;  // index
+
+  std::optional<Failure> refuse(const Chunk& chunk) override {
+    if (chunk.info.index != refused) return std::nullopt;
+    Failure failure;
+    failure.severity = Severity::kChunk;
+    failure.reason = "too-large";
+    return failure;
+  }
 
   AttemptOutcome transcribe(const Chunk& chunk, unsigned attempt, Milliseconds timeout,
                             const Cancellation& cancellation) override {
@@ -244,6 +253,11 @@ void Fixture::settle() { transcribe::settle(*dispatcher, recorder, clock); }
 void check_indices(const std::vector<ChunkInfo>& infos, std::vector<std::uint64_t> expected) {
   ck_assert_uint_eq(infos.size(), expected.size());
   for (std::size_t i = 0; i < infos.size(); i++) ck_assert_uint_eq(infos[i].index, expected[i]);
+}
+void check_indices(const std::vector<PendingChunk>& left, std::vector<std::uint64_t> expected) {
+  std::vector<ChunkInfo> infos;
+  for (const PendingChunk& chunk : left) infos.push_back(chunk.chunk->info);
+  check_indices(infos, std::move(expected));
 }
 
 START_TEST(reaches_and_keeps_max_parallel) {
@@ -522,6 +536,43 @@ START_TEST(flush_in_backoff) {
 }
 END_TEST
 
+START_TEST(flush_tells_attempts_and_the_last_failure) {
+  Fixture f(config(2));
+  f.submit(0, 4);
+  f.transcriber.wait_calls(2);
+  f.transcriber.release(0, busy(100s));
+  f.recorder.wait(Seen::kRetry, 1);
+  f.transcriber.wait_calls(2);
+  f.advance(100s);
+  // The chunk is back in flight, with nothing to tell of its second attempt yet.
+  f.transcriber.wait_calls(3);
+  const auto left = f.dispatcher->flush();
+  check_indices(left, {0, 1, 2, 3});
+  unsigned attempts = 0;
+  for (const PendingChunk& chunk : left) attempts += chunk.attempts;
+  ck_assert_uint_eq(attempts, f.transcriber.calls().size());
+  ck_assert_uint_eq(left[0].last_failure.value().http_status, 429);
+  ck_assert(!left[1].last_failure && !left[3].last_failure);
+  ck_assert_uint_eq(left[3].attempts, 0);
+}
+END_TEST
+
+START_TEST(what_is_refused_makes_no_attempt) {
+  Fixture f(config(1));
+  f.transcriber.refused = 1;
+  f.submit(0, 3);
+  for (std::uint64_t i : {0, 2}) f.transcriber.release(i);
+  f.recorder.wait_settled(3);
+  const auto failed = f.recorder.all(Seen::kFailed);
+  ck_assert_uint_eq(failed.size(), 1);
+  ck_assert_uint_eq(failed[0].index, 1);
+  ck_assert_uint_eq(failed[0].attempt, 0);
+  ck_assert_str_eq(failed[0].failure.reason.c_str(), "too-large");
+  for (const Seen& event : f.recorder.all(Seen::kAttempt)) ck_assert_uint_ne(event.index, 1);
+  ck_assert_uint_eq(f.dispatcher->load().in_flight, 0);
+}
+END_TEST
+
 START_TEST(flush_while_waiting_for_the_rate) {
   Fixture f(config(8, 0.001));
   f.submit(0, 4);
@@ -660,8 +711,7 @@ START_TEST(flushes_at_random_moments_settle_each_chunk_once) {
       dispatcher.submit(chunk(i, clock.now()));
       if (random() % 16 == 0) transcriber.wait_calls(before + 1);
       if (random() % 32 != 0) continue;
-      const auto infos = dispatcher.flush();
-      flushed.insert(flushed.end(), infos.begin(), infos.end());
+      for (const PendingChunk& left : dispatcher.flush()) flushed.push_back(left.chunk->info);
     }
     const auto infos = dispatcher.cancel();
     flushed.insert(flushed.end(), infos.begin(), infos.end());
@@ -706,6 +756,8 @@ Suite* make_suite() {
   tcase_add_test(tests, cancel_while_in_flight);
   tcase_add_test(tests, flush_does_not_wait_for_a_worker);
   tcase_add_test(tests, flush_in_backoff);
+  tcase_add_test(tests, flush_tells_attempts_and_the_last_failure);
+  tcase_add_test(tests, what_is_refused_makes_no_attempt);
   tcase_add_test(tests, flush_while_waiting_for_the_rate);
   tcase_add_test(tests, higher_limits_count_at_once);
   tcase_add_test(tests, lower_max_parallel_lets_what_flies_land);

@@ -27,6 +27,10 @@ using testing::FakeService;
 using testing::Request;
 
 constexpr std::uint64_t kFrames = 1600;
+
+void assert_text(const std::string& is, const std::string& expected) {
+  ck_assert_msg(is == expected, "'%s' is not '%s'", is.c_str(), expected.c_str());
+}
 const SystemClock system_clock;
 const Log no_log;
 
@@ -256,6 +260,116 @@ START_TEST(test_expire) {
   ck_assert(story.end->reason == JobReason::kChunksFailed);
   ck_assert_str_eq(story.end->first_failed->failure.reason.c_str(), "eos-timeout");
   ck_assert_str_eq(story.end->failed_chunks.c_str(), "0, 2, 3");
+}
+END_TEST
+
+START_TEST(test_expire_keeps_the_last_failure) {
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    if (*request.chunk != 1) return gated("never");
+    Answer answer = Answer::error(503, "overloaded");
+    answer.headers = {{"x-request-id", "req-" + std::to_string(request.attempt)},
+                      {"Retry-After", "60"}};
+    return answer;
+  });
+  Recorder recorder;
+  auto engine = make_engine(make_config(service), recorder);
+  engine->start();
+  for (unsigned i = 0; i < 2; i++) submit(*engine, i);
+  engine->finish();
+  ck_assert(recorder.wait([](const auto& story) { return story.retries == 1; }));
+  ck_assert(service.wait_for_requests(2, 20s));
+  engine->expire();
+  ck_assert(engine->wait_finished(std::nullopt) == Engine::Wait::kDone);
+  const auto story = recorder.story();
+  check_told_once(story);
+  ck_assert_uint_eq(story.released.size(), 2);
+  const auto& first = std::get<ChunkFailed>(story.released[0].outcome);
+  ck_assert_uint_eq(first.attempts, 1);
+  assert_text(first.failure.reason, "eos-timeout");
+  ck_assert_uint_eq(first.failure.http_status, 503);
+  assert_text(first.failure.error_code, "overloaded");
+  assert_text(first.failure.request_id, "req-1");
+  ck_assert(first.failure.cause == Cause::kTimeBudget);
+  ck_assert(first.failure.message.find("raise eos-timeout. Last failure: ") != std::string::npos);
+  const auto& second = std::get<ChunkFailed>(story.released[1].outcome);
+  ck_assert_uint_eq(second.attempts, 1);
+  ck_assert_uint_eq(second.failure.http_status, 0);
+}
+END_TEST
+
+namespace {
+
+// Holds up whoever asks for the date, as the store does when it is opened.
+class GatedClock final : public Clock {
+ public:
+  TimePoint now() const override { return system_clock.now(); }
+  WallTime wall_now() const override {
+    auto open = open_.lock();
+    open.wait(changed_, [&] { return *open; });
+    return system_clock.wall_now();
+  }
+  void open() {
+    auto open = open_.lock();
+    *open = true;
+    changed_.notify_all();
+  }
+
+ private:
+  mutable Guarded<bool> open_{false};
+  mutable std::condition_variable changed_;
+};
+
+}  // namespace
+
+// eos-timeout is over before the store is open: nothing is sent, and what the store knows counts.
+START_TEST(test_expire_before_the_store_is_open) {
+  FakeService service;
+  service.answer_with(
+      [](const Request& request) { return *request.chunk == 2 ? Answer() : gated("never"); });
+  char* const directory = g_dir_make_tmp("engine-XXXXXX", nullptr);
+  EngineConfig config = make_config(service);
+  config.journal_directory = directory;
+  {
+    Recorder recorder;
+    auto engine = make_engine(config, recorder);
+    engine->start();
+    for (unsigned i = 0; i < 3; i++) submit(*engine, i);
+    while (engine->stats().counters.completed < 1) std::this_thread::yield();
+  }
+  const std::size_t before = service.requests().size();
+  config.live.on_error = _i == 0 ? OnError::kContinue : OnError::kAbort;
+  GatedClock clock;
+  Recorder recorder;
+  auto engine = Engine::create(std::move(config), recorder, clock, no_log);
+  ck_assert(engine.ok());
+  (*engine)->start();
+  for (unsigned i = 0; i < 4; i++) submit(**engine, i);
+  (*engine)->finish();
+  (*engine)->expire();
+  clock.open();
+  ck_assert((*engine)->wait_finished(std::nullopt) == Engine::Wait::kDone);
+  engine->reset();
+  const auto story = recorder.story();
+  check_told_once(story);
+  check_no_hole(story);
+  ck_assert_uint_eq(service.requests().size(), before);
+  ck_assert_uint_eq(story.released.size(), 4);
+  ck_assert_uint_eq(story.counters.resumed, 1);
+  ck_assert(std::get<ChunkDone>(story.released[1].outcome).resumed);
+  for (const std::size_t i : {0, 2, 3}) {
+    const auto& failed = std::get<ChunkFailed>(story.released[i].outcome);
+    assert_text(failed.failure.reason, "eos-timeout");
+    ck_assert_uint_eq(failed.attempts, 0);
+  }
+  ck_assert(story.end->reason == (_i == 0 ? JobReason::kChunksFailed : JobReason::kError));
+  ck_assert_uint_eq(story.queued, 3);
+  GDir* dir = g_dir_open(directory, 0, nullptr);
+  while (const char* name = g_dir_read_name(dir))
+    std::remove((std::string(directory) + "/" + name).c_str());
+  g_dir_close(dir);
+  std::remove(directory);
+  g_free(directory);
 }
 END_TEST
 
@@ -550,6 +664,8 @@ Suite* make_suite() {
   tcase_add_test(tests, test_results_in_order);
   tcase_add_test(tests, test_job_wide_error);
   tcase_add_test(tests, test_expire);
+  tcase_add_test(tests, test_expire_keeps_the_last_failure);
+  tcase_add_loop_test(tests, test_expire_before_the_store_is_open, 0, 2);
   tcase_add_test(tests, test_expire_and_abort);
   tcase_add_test(tests, test_flush_in_the_drain);
   tcase_add_test(tests, test_stop_before_start);

@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/guarded.h"
 #include "fake_service.h"
 #include "openai/client.h"
 
@@ -155,18 +156,21 @@ START_TEST(idempotency_key_belongs_to_the_chunk) {
 }
 END_TEST
 
-START_TEST(prompt_changes_for_the_next_request) {
+START_TEST(prompt_belongs_to_the_chunk) {
   Fixture fixture;
-  fixture.config.request.prompt = "first";
-  const auto sent = [&fixture] {
-    fixture.succeed(make_chunk(0));
-    return fixture.last_request().field("prompt");
+  fixture.config.request.prompt = "of the settings";
+  Chunk chunk = make_chunk(0);
+  const auto sent = [&](const std::string& prompt) {
+    chunk.prompt = prompt;
+    fixture.succeed(chunk);
+    return fixture.last_request();
   };
-  check_same(sent(), "first");
-  fixture.client().set_prompt("second");
-  check_same(sent(), "second");
-  fixture.client().set_prompt("");
-  check_same(sent(), "");
+  check_same(sent("first").field("prompt"), "first");
+  const std::string key = fixture.last_request().header("Idempotency-Key");
+  check_same(sent("first").header("Idempotency-Key"), key);
+  ck_assert(sent("second").header("Idempotency-Key") != key);
+  check_same(fixture.last_request().field("prompt"), "second");
+  ck_assert(sent("").fields("prompt").empty());
   fixture.check_legal();
 }
 END_TEST
@@ -201,11 +205,17 @@ START_TEST(what_is_too_large_is_not_sent) {
   const std::size_t overhead = body_size(fixture.config.request, 0);
   const std::size_t frames = (kMaxBodyBytes - overhead) / kBytesPerFrame;
   fixture.succeed(make_chunk(0, frames));
-  const Failure failure = fixture.fails(make_chunk(1, frames + 1));
+  ck_assert(!fixture.client().refuse(make_chunk(0, frames)));
+  const Failure failure = fixture.client().refuse(make_chunk(1, frames + 1)).value();
   ck_assert(failure.severity == Severity::kChunk);
   check_same(failure.reason, "too-large");
   ck_assert(failure.message.find("max-chunk-duration") != std::string::npos);
   ck_assert(!failure.maybe_processed);
+  // The prompt counts.
+  Chunk chunk = make_chunk(2, frames - 100);
+  ck_assert(!fixture.client().refuse(chunk));
+  chunk.prompt = std::string(300, 'x');
+  ck_assert(fixture.client().refuse(chunk).has_value());
   ck_assert_uint_eq(fixture.service.requests().size(), 1);
   fixture.check_legal();
 }
@@ -337,7 +347,6 @@ START_TEST(many_at_once_get_their_own_answers) {
       if (const auto* result = std::get_if<Transcription>(&outcome)) texts[i] = result->text;
     });
   }
-  client.set_prompt("while they run");
   for (std::thread& thread : threads) thread.join();
   for (std::size_t i = 0; i < texts.size(); i++) {
     check_same(texts[i], "chunk " + std::to_string(i + 1));
@@ -352,7 +361,7 @@ Suite* make_suite() {
   tcase_add_test(tcase, chunk_becomes_text);
   tcase_add_test(tcase, verbose_answer_is_read_and_cut_at_the_payload);
   tcase_add_test(tcase, idempotency_key_belongs_to_the_chunk);
-  tcase_add_test(tcase, prompt_changes_for_the_next_request);
+  tcase_add_test(tcase, prompt_belongs_to_the_chunk);
   tcase_add_test(tcase, azure_urls_and_keys_work);
   tcase_add_test(tcase, translations_go_to_their_path);
   tcase_add_test(tcase, what_is_too_large_is_not_sent);
