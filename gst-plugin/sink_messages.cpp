@@ -107,7 +107,12 @@ void SinkMessages::post_progress(GstProgressType type, const char* text, int per
                                  const Counters& counters) {
   GstMessage* message = gst_message_new_progress(GST_OBJECT(element_), type, kProgressCode, text);
   GstStructure* structure = gst_message_writable_structure(message);
-  if (percent >= 0) gst_structure_set(structure, "percent", G_TYPE_INT, percent, nullptr);
+  if (percent >= 0) {
+    gst_structure_set(structure, "percent", G_TYPE_INT, percent, nullptr);
+  } else if (type == GST_PROGRESS_TYPE_START || type == GST_PROGRESS_TYPE_CONTINUE) {
+    // GStreamer's own is 0.
+    gst_structure_remove_field(structure, "percent");
+  }
   gst_structure_set(structure, "completed", G_TYPE_UINT64, counters.completed, "submitted",
                     G_TYPE_UINT64, counters.submitted, "failed", G_TYPE_UINT64, counters.failed,
                     nullptr);
@@ -137,7 +142,7 @@ void SinkMessages::on_state(const StateChanged& change, const Counters& counters
   post_job(change.state, change.previous, change.reason, counters);
   if (change.state != JobState::kProcessing) return;
   progress_open_ = true;
-  post_progress(GST_PROGRESS_TYPE_START, "Transcribing", 0, counters);
+  post_progress(GST_PROGRESS_TYPE_START, "Transcribing", percent(counters), counters);
 }
 
 void SinkMessages::on_queued(const ChunkQueued& event, const Counters&) noexcept {

@@ -45,7 +45,9 @@ const Property kProperties[] = {
      "Further form fields of every request, for services that need them; an array gives one field "
      "per element",
      Fields{&S::extra_fields}},
-    {"proxy", "Proxy", "URI of the HTTP proxy; default: the system's setting", Text{&S::proxy}},
+    {"proxy", "Proxy",
+     "URI of the HTTP proxy; default: the system's setting; reads back without the password",
+     Text{&S::proxy, printable_proxy}},
     {"tls-ca-file", "TLS CA file",
      "PEM file with the certificate authorities to trust, for the service and for rediss://; "
      "default: the system's",
@@ -66,8 +68,9 @@ const Property kProperties[] = {
      Texts{&S::keywords}},
     {"prompt", "Prompt", "Text that guides the model: context, style, spelling", Text{&S::prompt},
      kLive},
-    {"temperature", "Temperature", "Sampling temperature; -1 = not sent, the service decides",
-     Real{&S::temperature, -1, 2}},
+    {"temperature", "Temperature",
+     "Sampling temperature, 0 to 1; -1 = not sent, the service decides",
+     Real{&S::temperature, -1, 1}},
     {"response-format", "Response format", "Form of the service's answer",
      choice<&S::response_format>(response_format_type)},
     {"timestamp-granularities", "Timestamp granularities",

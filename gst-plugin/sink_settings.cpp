@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/glib_ptr.h"
+#include "base/uri_text.h"
 #include "job/journal_store.h"
 #include "redis/uri.h"
 
@@ -245,7 +246,11 @@ std::string effective_job_id(const SinkSettings& settings) {
 }
 
 std::string printable_redis_uri(const SinkSettings& settings) {
-  return printable_redis_uri(settings.redis_uri);
+  return without_password(settings.redis_uri);
+}
+
+std::string printable_proxy(const SinkSettings& settings) {
+  return without_password(settings.proxy);
 }
 
 Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live) {

@@ -34,7 +34,7 @@ struct SinkSettings {
   std::string project;
   std::shared_ptr<const GstStructure> extra_headers;
   std::shared_ptr<const GstStructure> extra_fields;
-  std::string proxy;
+  std::string proxy;  // may hold a password
   std::string tls_ca_file;
 
   std::string model = "gpt-transcribe";
@@ -101,6 +101,7 @@ std::string effective_organization(const SinkSettings& settings);
 std::string effective_project(const SinkSettings& settings);
 std::string effective_job_id(const SinkSettings& settings);
 std::string printable_redis_uri(const SinkSettings& settings);
+std::string printable_proxy(const SinkSettings& settings);
 
 // The one property that the element answers itself.
 inline constexpr guint kPropertyStats = 1;
@@ -108,7 +109,7 @@ inline constexpr guint kPropertyStats = 1;
 // Installs all properties of the element, `stats` included, and marks their types as plugin API.
 void install_sink_properties(GObjectClass* klass);
 // False: no such property (or not one that can be set or read). api-key never reads back,
-// redis-uri without its password, base-url, organization and project with their environment
+// redis-uri and proxy without their passwords, base-url, organization and project with their environment
 // defaults. NULL strings restore the default.
 bool set_sink_property(SinkSettings& settings, guint id, const GValue* value);
 bool get_sink_property(const SinkSettings& settings, guint id, GValue* value);

@@ -1,6 +1,5 @@
 #include "redis/uri.h"
 
-#include <algorithm>
 #include <charconv>
 #include <string_view>
 
@@ -99,16 +98,6 @@ Result<RedisUri> parse_redis_uri(const std::string& text) {
                             : read_host(uri.get(), result);
   if (!status) return status.error();
   return result;
-}
-
-std::string printable_redis_uri(const std::string& text) {
-  // Up to the last '@': a password that holds '/' or '@' unescaped must not show either.
-  const std::size_t at = text.rfind('@');
-  if (at == std::string::npos) return text;
-  const std::size_t scheme_end = text.find("://");
-  const std::size_t begin = scheme_end == std::string::npos || scheme_end > at ? 0 : scheme_end + 3;
-  const std::string user = text.substr(begin, std::min(text.find(':', begin), at) - begin);
-  return text.substr(0, begin) + (user.empty() ? "" : user + "@") + text.substr(at + 1);
 }
 
 }  // namespace transcribe

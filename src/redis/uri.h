@@ -32,7 +32,4 @@ struct RedisUri {
 // The error names redis-uri and repeats nothing of the text, which may hold a password.
 Result<RedisUri> parse_redis_uri(const std::string& text);
 
-// The text without the password, whether or not it can be parsed.
-std::string printable_redis_uri(const std::string& text);
-
 }  // namespace transcribe

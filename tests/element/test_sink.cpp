@@ -252,6 +252,40 @@ GST_START_TEST(test_queries) {
 }
 GST_END_TEST;
 
+namespace {
+
+// `percent` of each PROGRESS in order; -1: it has none.
+std::vector<int> percents(const SinkPipeline& pipeline) {
+  std::vector<int> found;
+  for (const Seen& seen : pipeline.messages()) {
+    if (GST_MESSAGE_TYPE(seen.message) != GST_MESSAGE_PROGRESS) continue;
+    int percent = -1;
+    gst_structure_get_int(seen.structure, "percent", &percent);
+    found.push_back(percent);
+  }
+  return found;
+}
+
+}  // namespace
+
+GST_START_TEST(test_percent_where_the_duration_is_known) {
+  const bool known = __i__ == 1;
+  FakeService service;
+  auto pipeline = SinkPipeline::with_source(service.url(), std::string(kFixed) + " max-parallel=1");
+  if (known) g_object_set(pipeline.source(), "duration", guint64{4 * GST_SECOND}, nullptr);
+  pipeline.set_state(GST_STATE_PLAYING);
+  pipeline.push(noise(2 * kSecond), 0);
+  pipeline.end_of_stream();
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+  // START, two times CONTINUE, COMPLETE.
+  const auto expected =
+      known ? std::vector<int>{0, 25, 50, 100} : std::vector<int>{-1, -1, -1, 100};
+  const auto found = percents(pipeline);
+  ck_assert_uint_eq(found.size(), expected.size());
+  for (std::size_t i = 0; i < found.size(); i++) ck_assert_int_eq(found[i], expected[i]);
+}
+GST_END_TEST;
+
 static Suite* sink_suite(void) {
   Suite* suite = suite_create("sink");
   TCase* tests = tcase_create("general");
@@ -268,6 +302,7 @@ static Suite* sink_suite(void) {
   tcase_add_test(tests, test_data_without_caps);
   tcase_add_test(tests, test_rejections_behind_the_first_chunks);
   tcase_add_test(tests, test_queries);
+  tcase_add_loop_test(tests, test_percent_where_the_duration_is_known, 0, 2);
   return suite;
 }
 GST_CHECK_MAIN(sink);

@@ -143,6 +143,20 @@ START_TEST(the_key_is_never_readable) {
 }
 END_TEST
 
+// What the service takes and nothing else; GObject refuses the rest.
+START_TEST(temperature_is_what_the_service_takes) {
+  GObjectClass* klass = G_OBJECT_GET_CLASS(make_holder().get());
+  GParamSpec* spec = g_object_class_find_property(klass, "temperature");
+  ck_assert_double_eq(G_PARAM_SPEC_DOUBLE(spec)->minimum, -1);
+  ck_assert_double_eq(G_PARAM_SPEC_DOUBLE(spec)->maximum, 1);
+  SinkSettings settings = usable();
+  for (const double allowed : {-1.0, 0.0, 1.0}) {
+    settings.temperature = allowed;
+    ck_assert(make_engine_config(settings, false).ok());
+  }
+}
+END_TEST
+
 START_TEST(unknown_ids_are_refused) {
   SinkSettings settings;
   GValue value = G_VALUE_INIT;
@@ -509,6 +523,7 @@ Suite* make_suite() {
   tcase_add_test(cases, every_default_reads_back_as_the_spec_says);
   tcase_add_test(cases, every_property_says_what_it_does_and_when);
   tcase_add_test(cases, the_key_is_never_readable);
+  tcase_add_test(cases, temperature_is_what_the_service_takes);
   tcase_add_test(cases, unknown_ids_are_refused);
   tcase_add_test(cases, every_value_that_is_set_reads_back);
   tcase_add_test(cases, null_strings_restore_the_default);
