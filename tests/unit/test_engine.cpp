@@ -28,9 +28,6 @@ using testing::Request;
 
 constexpr std::uint64_t kFrames = 1600;
 
-void assert_text(const std::string& is, const std::string& expected) {
-  ck_assert_msg(is == expected, "'%s' is not '%s'", is.c_str(), expected.c_str());
-}
 const SystemClock system_clock;
 const Log no_log;
 
