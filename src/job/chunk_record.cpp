@@ -280,11 +280,12 @@ ChunkFailed read_failed(RecordFields& fields, ChunkPtr chunk) {
 
 }  // namespace
 
-std::string to_record(const Outcome& outcome, const std::string& sha256) {
+std::string to_record(const Outcome& outcome, const std::string& sha256, std::uint64_t epoch) {
   JsonText json;
   write_chunk(json, chunk_of(outcome));
   json.text_if_any("sha256", sha256);
   std::visit([&](const auto& event) { write_outcome(json, event); }, outcome);
+  if (epoch != 0) json.number("epoch", epoch);
   return json.take();
 }
 

@@ -13,10 +13,12 @@
 //   skip_reason                    skipped
 //   attempts, request_id           done and failed
 //   latency_ms, resumed            done
+//   epoch                          of the owner that stored it (Redis)
 //
 // Members that are empty or unknown are left out. The service's raw answer is not kept.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -27,7 +29,8 @@ namespace transcribe {
 inline constexpr int kRecordVersion = 1;
 
 // One line, no line end. `sha256` is the hex digest of the chunk's PCM; empty for skipped ones.
-std::string to_record(const Outcome& outcome, const std::string& sha256);
+// `epoch` 0: unknown, or there is none.
+std::string to_record(const Outcome& outcome, const std::string& sha256, std::uint64_t epoch = 0);
 
 struct StoredChunk {
   Outcome outcome;

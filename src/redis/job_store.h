@@ -28,6 +28,7 @@ struct RedisJobSettings {
   // and a refusal that comes then turns the mirror off (on_store_off()).
   bool required = false;
   Milliseconds flush_timeout{10000};  // bound of finish()
+  Milliseconds timeout{5000};         // bound of connecting, and of each answer
 };
 
 class RedisJobStore final : public PersistentStore {

@@ -16,10 +16,15 @@ class Wait {
         context_(context),
         timeout_(timeout),
         deadline_(new_deadline_source(), on_deadline, this, context),
-        cancel_(g_cancellable_source_new(cancellation.get()), G_SOURCE_FUNC(on_cancelled), this,
-                context) {
+        cancellation_(cancellation),
+        cancel_(g_cancellable_connect(cancellation.get(), G_CALLBACK(wake), context, nullptr)) {
     restart();
+    take_cancel();
   }
+  // Returns when a call of wake() has.
+  ~Wait() { g_cancellable_disconnect(cancellation_.get(), cancel_); }
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
 
   GCancellable* get() const { return attempt_.get(); }
   bool ended() const { return g_cancellable_is_cancelled(attempt_.get()); }
@@ -32,7 +37,10 @@ class Wait {
   }
   void end() { g_cancellable_cancel(attempt_.get()); }
   // Runs what is due in the context, or waits for it.
-  void iterate() { g_main_context_iteration(context_, TRUE); }
+  void iterate() {
+    g_main_context_iteration(context_, TRUE);
+    take_cancel();
+  }
 
  private:
   // GLib's timeout source would start over after each call, and with an interval of 0 never let
@@ -56,11 +64,15 @@ class Wait {
     wait->end();
     return G_SOURCE_CONTINUE;
   }
-  static gboolean on_cancelled(GCancellable*, gpointer self) noexcept {
-    auto* wait = static_cast<Wait*>(self);
-    if (!wait->ended()) wait->cancelled_ = true;
-    wait->end();
-    return G_SOURCE_REMOVE;
+  // Not a g_cancellable_source: GLib 2.74 leaks one that is dropped while another thread is still
+  // in g_cancellable_cancel().
+  static void wake(GCancellable*, gpointer context) noexcept {
+    g_main_context_wakeup(static_cast<GMainContext*>(context));
+  }
+  void take_cancel() {
+    if (ended() || !cancellation_.cancelled()) return;
+    cancelled_ = true;
+    end();
   }
 
   ObjectPtr<GCancellable> attempt_;
@@ -69,7 +81,8 @@ class Wait {
   bool timed_out_ = false;
   bool cancelled_ = false;
   AttachedSource deadline_;
-  AttachedSource cancel_;
+  const Cancellation& cancellation_;
+  gulong cancel_;
 };
 
 }  // namespace transcribe

@@ -1,0 +1,37 @@
+// The sorted sets in which all jobs meet: which are active, until when; who works. Hints only:
+// what counts is the job's own keys, and errors here are passed over, but for a lost connection.
+// Frees the jobs of dead owners.
+//
+// One thread at a time, the link's.
+#pragma once
+
+#include <random>
+#include <string>
+
+#include "base/clock.h"
+#include "redis/job_link.h"
+
+namespace transcribe {
+
+class JobHints {
+ public:
+  JobHints(std::string prefix, std::string job_id, std::string worker, Milliseconds lease);
+
+  // The job is there and its owner lives.
+  RedisResult<Success> refresh(JobLink& link, const Cancellation& cancellation);
+  // The job needs no owner any more.
+  RedisResult<Success> leave(JobLink& link, const Cancellation& cancellation);
+
+  // Looks for jobs whose owners let their leases run out.
+  RedisResult<Success> reap(JobLink& link, const Cancellation& cancellation);
+  Nanoseconds next_reap();
+
+ private:
+  const std::string prefix_;
+  const std::string job_id_;
+  const std::string worker_;
+  const Milliseconds lease_;
+  std::mt19937_64 random_;
+};
+
+}  // namespace transcribe

@@ -1,0 +1,28 @@
+// The names of a job's keys (docs/redis.md). Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace transcribe {
+
+struct JobKeys {
+  JobKeys(const std::string& prefix, const std::string& job_id);
+
+  // In the order of KEYS in scripts/job.lua.
+  std::vector<std::string> all;
+  std::string meta;
+  std::string chunks;
+  std::string errors;  // records of failed chunks
+};
+
+// Sorted sets that all jobs share; in a cluster they may lie on other nodes than the job.
+struct SharedKeys {
+  explicit SharedKeys(const std::string& prefix)
+      : index(prefix + ":index:active"), workers(prefix + ":workers") {}
+
+  std::string index;    // job by the end of its lease
+  std::string workers;  // worker by its last sign of life
+};
+
+}  // namespace transcribe

@@ -1,0 +1,158 @@
+#include "redis/job_link.h"
+
+#include "redis/scripts.h"
+
+namespace transcribe {
+namespace {
+
+RedisError not_open() { return {RedisFault::kLost, "there is no connection"}; }
+
+std::optional<RedisError> problem_of_probe(const JobAnswer& answer) {
+  if (answer.word == JobAnswer::Word::kNoPermission) {
+    return RedisError{RedisFault::kRefused,
+                      "the Redis user in redis-uri lacks the right to run " + answer.text(0) +
+                          " on the job's keys; docs/redis.md has the rights it needs"};
+  }
+  if (answer.word == JobAnswer::Word::kWrongType) {
+    return RedisError{RedisFault::kRefused, "the key \"" + answer.text(0) +
+                                                "\" in Redis holds something else; use another "
+                                                "redis-key-prefix or job-id"};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+JobLink::JobLink(Config config, const Log& log)
+    : config_(std::move(config)),
+      log_(log),
+      script_(std::string(kJobScript)),
+      node_(config_.connection.uri),
+      timeout_(config_.connection.timeout) {}
+
+// Where to go next.
+void JobLink::note(const RedisError& error) {
+  const RedisUri& home = config_.connection.uri;
+  if (error.fault == RedisFault::kMoved) {
+    // The answering node leaves its own host out.
+    if (!error.host.empty()) node_.host = error.host;
+    node_.port = error.port;
+  } else if (error.fault == RedisFault::kLost || error.fault == RedisFault::kReadOnly) {
+    node_ = home;
+  }
+  if (!keeps_connection(error.fault)) connection_.reset();
+}
+
+RedisResult<Success> JobLink::open(const Cancellation& cancellation) {
+  connection_.reset();
+  Connection::Settings settings = config_.connection;
+  settings.uri = node_;
+  settings.timeout = timeout_;
+  auto connection = Connection::open(settings, cancellation);
+  if (!connection) {
+    note(connection.error());
+    return connection.error();
+  }
+  connection_ = std::move(*connection);
+  auto prepared = prepare(cancellation);
+  if (!prepared) {
+    note(prepared.error());
+    connection_.reset();
+  }
+  return prepared;
+}
+
+RedisResult<Success> JobLink::prepare(const Cancellation& cancellation) {
+  if (auto loaded = script_.load(*connection_, timeout_, cancellation); !loaded) return loaded;
+  const auto info = connection_->call({"INFO"}, timeout_, cancellation);
+  if (!info && !keeps_connection(info.error().fault)) return info.error();
+  run_id_.clear();
+  if (info) warn(info->text);
+  const auto probe = call({"probe", {config_.shared.index, config_.shared.workers}}, cancellation);
+  if (!probe) return probe.error();
+  if (auto problem = problem_of_probe(*probe)) return std::move(*problem);
+  return Success{};
+}
+
+void JobLink::warn(const std::string& info) {
+  const ServerFacts facts = parse_info(info);
+  run_id_ = facts.run_id;
+  for (const std::string& warning : durability_warnings(facts)) {
+    if (warned_.insert(warning).second) {
+      log_.print(LogLevel::kWarning, "%s: %s", address().c_str(), warning.c_str());
+    }
+  }
+}
+
+ScriptClient::Call JobLink::to_script(const JobCall& call) const {
+  ScriptClient::Call script{config_.keys.all,
+                            {call.operation, std::to_string(epoch_), config_.token}};
+  script.arguments.insert(script.arguments.end(), call.arguments.begin(), call.arguments.end());
+  return script;
+}
+
+JobLink::Answers JobLink::run(const std::vector<JobCall>& calls, const Cancellation& cancellation) {
+  Answers result;
+  if (!connection_) {
+    result.lost = not_open();
+    return result;
+  }
+  std::vector<ScriptClient::Call> script;
+  for (const JobCall& call : calls) script.push_back(to_script(call));
+  auto replies = script_.run(*connection_, script, timeout_, cancellation);
+  for (const Reply& reply : replies.replies) {
+    result.answers.push_back(parse_job_answer(reply));
+    const auto& answer = result.answers.back();
+    if (!answer && !keeps_connection(answer.error().fault) && !result.lost)
+      result.lost = answer.error();
+  }
+  if (replies.error) result.lost = std::move(replies.error);
+  if (result.lost) note(*result.lost);
+  return result;
+}
+
+RedisResult<JobAnswer> JobLink::call(const JobCall& call, const Cancellation& cancellation) {
+  Answers result = run({call}, cancellation);
+  if (!result.answers.empty()) return std::move(result.answers.front());
+  return result.lost ? std::move(*result.lost) : not_open();
+}
+
+RedisResult<JobAnswer> JobLink::call_for(const JobKeys& keys, const JobCall& call,
+                                         const Cancellation& cancellation) {
+  if (!connection_) return not_open();
+  ScriptClient::Call script{keys.all, {call.operation, "0", ""}};
+  script.arguments.insert(script.arguments.end(), call.arguments.begin(), call.arguments.end());
+  auto replies = script_.run(*connection_, {script}, timeout_, cancellation);
+  if (replies.replies.empty()) {
+    const RedisError error = replies.error ? std::move(*replies.error) : not_open();
+    note(error);
+    return error;
+  }
+  return parse_job_answer(replies.replies.front());
+}
+
+RedisResult<std::vector<Reply>> JobLink::commands(const std::vector<Command>& commands,
+                                                  const Cancellation& cancellation) {
+  if (!connection_) return not_open();
+  auto replies = connection_->exchange(commands, timeout_, cancellation);
+  if (replies.error) {
+    note(*replies.error);
+    return std::move(*replies.error);
+  }
+  return std::move(replies.replies);
+}
+
+RedisResult<std::uint64_t> JobLink::time(const Cancellation& cancellation) {
+  const auto replies = commands({{"TIME"}}, cancellation);
+  if (!replies) return replies.error();
+  const Reply& reply = replies->front();
+  if (reply.is_error()) return classify_error_reply(reply.text);
+  if (reply.elements.size() != 2)
+    return RedisError{RedisFault::kOther, "the server does not tell its time"};
+  const auto part = [&](std::size_t i) {
+    return g_ascii_strtoull(reply.elements[i].text.c_str(), nullptr, 10);
+  };
+  return part(0) * 1000 + part(1) / 1000;
+}
+
+}  // namespace transcribe

@@ -1,0 +1,51 @@
+// Makes a job in Redis ours, or finds out why it can't be: the waits and refusals of a start.
+// One thread; cancel() from any.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/guarded.h"
+#include "redis/job_session.h"
+#include "redis/reconnect.h"
+
+namespace transcribe {
+
+class JobOpening {
+ public:
+  enum class End {
+    kOwned,     // the session owns the job and has read it
+    kReplay,    // the job is complete and read
+    kOutage,    // the server can't be had now: `error`
+    kHopeless,  // nor later, until somebody acts: `error`
+    kRefused,   // `refusal`
+  };
+  struct Outcome {
+    End end = End::kOwned;
+    RedisError error{};
+    StoreRefusal refusal{};
+  };
+
+  // Server and answers have `patience` in all, waits for another owner not counted.
+  Outcome run(JobSession& session, Milliseconds patience,
+              const std::function<void(const std::string&)>& waiting);
+  // Ends run(), now or later, with kRefused.
+  void cancel();
+
+ private:
+  RedisResult<Success> connect(JobSession& session);
+  std::optional<Outcome> wait_for_owner(JobSession& session, const LeaseSeen& lease,
+                                        const std::function<void(const std::string&)>& waiting);
+  // False: cancelled.
+  bool wait_until(TimePoint time);
+
+  Cancellation cancellation_;
+  Guarded<bool> cancelled_{false};
+  std::condition_variable changed_;
+  TimePoint deadline_{};
+  std::optional<LeaseSeen> seen_;
+};
+
+}  // namespace transcribe

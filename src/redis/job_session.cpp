@@ -1,0 +1,148 @@
+#include "redis/job_session.h"
+
+#include <array>
+#include <random>
+
+#include "job/chunk_record.h"
+#include "redis/job_owner.h"
+
+namespace transcribe {
+namespace {
+
+constexpr const char* kPage = "200";
+
+// Fields of meta that are the script's own.
+constexpr std::array kOwnMeta{"schema", "fp",          "created_ms", "state",
+                              "reason", "restored_ms", "since_ms"};
+
+std::string new_token() {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::random_device random;
+  std::string token;
+  for (int i = 0; i < 4; i++) {
+    auto part = random();
+    for (int digit = 0; digit < 8; digit++, part >>= 4) token += kDigits[part & 15];
+  }
+  return token;
+}
+
+JobRequest make_request(const RedisJobSettings& settings, const JobIdentity& identity,
+                        ResumePolicy policy) {
+  JobRequest request;
+  request.identity = identity;
+  request.policy = policy;
+  request.owner = JobOwner::here().text();
+  request.stream_max_length = settings.stream_max_length;
+  request.retention = settings.retention;
+  request.lease = settings.lease;
+  request.consumer_group = settings.consumer_group;
+  return request;
+}
+
+JobLink::Config make_link(const RedisJobSettings& settings, const std::string& job_id) {
+  Connection::Settings connection;
+  connection.uri = settings.uri;
+  connection.tls_ca_file = settings.tls_ca_file;
+  connection.client_name = "transcribe:" + job_id;
+  connection.timeout = settings.timeout;
+  return {std::move(connection), JobKeys(settings.key_prefix, job_id),
+          SharedKeys(settings.key_prefix), new_token()};
+}
+
+std::string worker_name(const std::string& job_id) {
+  const JobOwner owner = JobOwner::here();
+  return owner.host + ":" + std::to_string(owner.process) + ":" + job_id;
+}
+
+}  // namespace
+
+JobSession::JobSession(const RedisJobSettings& settings, const JobIdentity& identity,
+                       ResumePolicy policy, const Clock& the_clock, const Log& the_log)
+    : clock(the_clock),
+      log(the_log),
+      request(make_request(settings, identity, policy)),
+      link(make_link(settings, identity.job_id), the_log),
+      hints(settings.key_prefix, identity.job_id, worker_name(identity.job_id), settings.lease) {}
+
+RedisResult<JobAnswer> JobSession::create(const Cancellation& cancellation) {
+  // Before the job is there, so that none is without a hint.
+  if (const auto told = hints.refresh(link, cancellation); !told) return told.error();
+  auto answer = link.call(request.create(""), cancellation);
+  if (answer && answer->word == JobAnswer::Word::kLocked) {
+    const auto owner = JobOwner::parse(answer->text(0));
+    if (owner && owner->is_dead())
+      answer = link.call(request.create(answer->text(0)), cancellation);
+  }
+  if (!answer) return answer;
+  switch (answer->word) {
+    case JobAnswer::Word::kOk:
+    case JobAnswer::Word::kResumed:
+    case JobAnswer::Word::kDup:
+      ownership = read_ownership(*answer);
+      link.set_epoch(ownership.epoch);
+      beat_at = clock.now() + request.lease / 3;
+      break;
+    case JobAnswer::Word::kCompleted:
+    case JobAnswer::Word::kFailed:
+      if (const auto left = hints.leave(link, cancellation); !left) return left.error();
+      break;
+    default:
+      break;
+  }
+  return answer;
+}
+
+RedisResult<JobAnswer> JobSession::beat(const Cancellation& cancellation) {
+  auto answer = link.call({"beat", {std::to_string(request.lease.count())}}, cancellation);
+  if (!answer || answer->word != JobAnswer::Word::kOk) return answer;
+  beat_at = clock.now() + request.lease / 3;
+  if (const auto told = hints.refresh(link, cancellation); !told) return told.error();
+  return answer;
+}
+
+RedisResult<Success> JobSession::scan(const std::string& key, const Cancellation& cancellation,
+                                      const Visit& visit) {
+  std::string cursor = "0";
+  do {
+    const auto replies = link.commands({{"HSCAN", key, cursor, "COUNT", kPage}}, cancellation);
+    if (!replies) return replies.error();
+    const Reply& reply = replies->front();
+    if (reply.is_error()) return classify_error_reply(reply.text);
+    if (reply.elements.size() != 2)
+      return RedisError{RedisFault::kOther, "the server's answer to HSCAN can't be read"};
+    cursor = reply.elements[0].text;
+    const auto& fields = reply.elements[1].elements;
+    for (std::size_t i = 0; i + 1 < fields.size(); i += 2)
+      visit(fields[i].text, fields[i + 1].text);
+    if (owned() && clock.now() >= beat_at) {
+      if (const auto answer = beat(cancellation); !answer) return answer.error();
+    }
+  } while (cursor != "0");
+  return Success{};
+}
+
+void JobSession::take_record(const std::string& field, const std::string& record) {
+  const auto stored = from_record(record);
+  if (!stored || std::to_string(chunk_of(stored->outcome).index) != field) {
+    log.print(LogLevel::kWarning, "the record of chunk %s in Redis can't be read: %s",
+              field.c_str(), stored ? "it is another chunk's" : stored.error().message.c_str());
+    return;
+  }
+  const auto kind = settle_operation(stored->outcome, {}).kind;
+  outbox.know(chunk_of(stored->outcome).index, kind, record);
+}
+
+RedisResult<Success> JobSession::load(const Cancellation& cancellation) {
+  const auto take = [this](const std::string& field, const std::string& record) {
+    take_record(field, record);
+  };
+  if (auto read = scan(link.keys().errors, cancellation, take); !read) return read;
+  if (auto read = scan(link.keys().chunks, cancellation, take); !read) return read;
+  return scan(link.keys().meta, cancellation,
+              [this](const std::string& field, const std::string& value) {
+                if (std::find(kOwnMeta.begin(), kOwnMeta.end(), field) == kOwnMeta.end())
+                  meta[field] = value;
+              });
+}
+
+}  // namespace transcribe

@@ -1,0 +1,42 @@
+// One run's claim on a job in Redis, with all that is needed to make it and to keep it: used by
+// one thread at a time, first by the one that opens the job, then by the one that mirrors it.
+#pragma once
+
+#include "redis/job_hints.h"
+#include "redis/job_link.h"
+#include "redis/job_outbox.h"
+#include "redis/job_request.h"
+
+namespace transcribe {
+
+struct JobSession {
+  // `clock` and `log` outlive the session.
+  JobSession(const RedisJobSettings& settings, const JobIdentity& identity, ResumePolicy policy,
+             const Clock& clock, const Log& log);
+
+  // Asks for the job once. After OK, RESUMED and DUP it is ours; a dead owner on this host is no
+  // obstacle.
+  RedisResult<JobAnswer> create(const Cancellation& cancellation);
+  bool owned() const { return ownership.epoch != 0; }
+  // Reads what the job has into the outbox, and its meta. Can be repeated.
+  RedisResult<Success> load(const Cancellation& cancellation);
+  RedisResult<JobAnswer> beat(const Cancellation& cancellation);
+
+  const Clock& clock;
+  const Log& log;
+  const JobRequest request;
+  JobLink link;
+  JobHints hints;
+  JobOutbox outbox;
+  Ownership ownership;
+  std::map<std::string, std::string> meta;  // the job was created with
+  TimePoint beat_at{};                      // the next one is due
+
+ private:
+  using Visit = std::function<void(const std::string& field, const std::string& value)>;
+  RedisResult<Success> scan(const std::string& key, const Cancellation& cancellation,
+                            const Visit& visit);
+  void take_record(const std::string& field, const std::string& record);
+};
+
+}  // namespace transcribe
