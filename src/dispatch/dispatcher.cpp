@@ -41,6 +41,19 @@ struct State {
   bool quit = false;
 };
 
+// The rate limiter may ring once more when the dispatcher is gone.
+struct Shared {
+  Shared(const DispatchLimits& limits, std::uint64_t seed) : state(limits, seed) {}
+
+  void touch(Guarded<State>::Access& access) {
+    access->changed = true;
+    changed.notify_all();
+  }
+
+  Guarded<State> state;
+  std::condition_variable changed;
+};
+
 std::uint64_t random_seed() {
   std::random_device device;
   return (std::uint64_t{device()} << 32) | device();
@@ -60,8 +73,13 @@ struct Dispatcher::Private {
         observer(observer_),
         clock(clock_),
         log(log_),
-        state(config.limits, config.seed != 0 ? config.seed : random_seed()),
-        limiter(join_rate_limit_group(config.rate_limit_group, clock.now(), config.rate)),
+        shared(std::make_shared<Shared>(config.limits,
+                                        config.seed != 0 ? config.seed : random_seed())),
+        limiter(config.join_group(config.rate_limit_group, clock.now(), config.rate,
+                                  [shared_ = shared] {
+                                    auto access = shared_->state.lock();
+                                    shared_->touch(access);
+                                  })),
         pool(config.limits.max_parallel, [this] { run_attempt(); }),
         scheduler([this] { run_scheduler(); }) {}
 
@@ -85,18 +103,16 @@ struct Dispatcher::Private {
   void handle_failure(const FlightPtr& flight, Failure&& failure);
 
   std::vector<PendingChunk> take_all(bool for_good);
-  void touch(Guarded<State>::Access& access) {
-    access->changed = true;
-    changed.notify_all();
-  }
+  void touch(Guarded<State>::Access& access) { shared->touch(access); }
 
   Transcriber& transcriber;
   DispatchObserver& observer;
   const Clock& clock;
   const Log& log;
 
-  Guarded<State> state;
-  std::condition_variable changed;  // with `state`
+  const std::shared_ptr<Shared> shared;
+  Guarded<State>& state = shared->state;
+  std::condition_variable& changed = shared->changed;
   std::unique_ptr<RateLimiter> limiter;
   std::optional<Reservation> reservation;  // scheduler thread only
   WorkerPool pool;
@@ -148,7 +164,7 @@ bool Dispatcher::Private::start_next(bool ready, TimePoint now) {
     return false;
   }
   if (!reservation) reservation = limiter->reserve(now);
-  if (reservation->due > now || !limiter->confirm(*reservation, now)) return false;
+  if (!limiter->confirm(*reservation, now)) return false;
   reservation.reset();
   {
     auto access = state.lock();

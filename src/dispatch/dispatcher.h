@@ -9,6 +9,7 @@
 // call has returned.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,10 +41,14 @@ class DispatchObserver {
 
 class Dispatcher {
  public:
+  using JoinGroup = std::function<std::unique_ptr<RateLimiter>(
+      const std::string& group, TimePoint now, const RateLimit& limit, RateLimiter::Wake wake)>;
+
   struct Config {
     DispatchLimits limits;
     RateLimit rate;
     std::string rate_limit_group;
+    JoinGroup join_group = join_rate_limit_group;
     std::uint64_t seed = 0;  // of the jitter; 0: a random one
   };
   struct Load {

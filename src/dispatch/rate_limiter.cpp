@@ -19,26 +19,40 @@ constexpr std::chrono::seconds kRecoveryPeriod{10};
 
 class Group {
  public:
-  std::uint64_t join(TimePoint now, const RateLimit& limit) {
+  using Wakes = std::vector<RateLimiter::Wake>;
+
+  std::uint64_t join(TimePoint now, const RateLimit& limit, RateLimiter::Wake wake) {
     auto state = state_.lock();
     const std::uint64_t member = state->next_id++;
-    state->members[member] = limit;
+    state->members[member] = {limit, std::move(wake)};
     state->apply(now);
     return member;
   }
 
   void leave(std::uint64_t member) {
-    auto state = state_.lock();
-    state->members.erase(member);
-    std::erase_if(state->line, [&](const Place& place) { return place.member == member; });
-    // No time is passed in here: the next call that has one applies what this changes.
-    state->stale = true;
+    Wakes wakes;
+    {
+      auto state = state_.lock();
+      state->members.erase(member);
+      std::erase_if(state->line, [&](const Place& place) { return place.member == member; });
+      // No time is passed in here: the next call that has one applies what this changes.
+      state->stale = true;
+      wakes = state->waiting(0, member);
+    }
+    call(wakes);
   }
 
   void set_limit(std::uint64_t member, TimePoint now, const RateLimit& limit) {
-    auto state = state_.lock();
-    state->members[member] = limit;
-    state->apply(now);
+    Wakes wakes;
+    {
+      auto state = state_.lock();
+      const double before = state->rate();
+      state->members[member].limit = limit;
+      state->apply(now);
+      const double after = state->rate();
+      if (before > 0 && (after <= 0 || after > before)) wakes = state->waiting(0, member);
+    }
+    call(wakes);
   }
 
   Reservation reserve(std::uint64_t member, TimePoint now) {
@@ -51,24 +65,39 @@ class Group {
   bool confirm(Reservation& reservation, TimePoint now) {
     auto state = state_.lock();
     state->refresh(now);
-    if (now < reservation.due) return false;
     const auto place = state->find(reservation.ticket);
     if (place == state->line.end()) return false;
+    state->renew(reservation, place, now);
+    if (now < reservation.due) return false;
     // Who is due need not wait for somebody ahead who is late.
     if (state->bucket.peek(now) <= now) {
       state->bucket.reserve(now);
       state->line.erase(place);
       return true;
     }
-    reservation.due =
-        state->bucket.peek(now, static_cast<std::size_t>(place - state->line.begin()));
+    reservation.due = state->due(place, now);
     return false;
   }
 
-  void release(const Reservation& reservation) {
+  void renew(Reservation& reservation, TimePoint now) {
     auto state = state_.lock();
+    state->refresh(now);
     const auto place = state->find(reservation.ticket);
-    if (place != state->line.end()) state->line.erase(place);
+    if (place != state->line.end()) state->renew(reservation, place, now);
+  }
+
+  void release(const Reservation& reservation) {
+    Wakes wakes;
+    {
+      auto state = state_.lock();
+      const auto place = state->find(reservation.ticket);
+      if (place == state->line.end()) return;
+      const std::uint64_t member = place->member;
+      const auto behind = static_cast<std::size_t>(place - state->line.begin());
+      state->line.erase(place);
+      wakes = state->waiting(behind, member);
+    }
+    call(wakes);
   }
 
   void hold(TimePoint until) { state_.lock()->bucket.hold(until); }
@@ -95,8 +124,13 @@ class Group {
     std::uint64_t member;
   };
 
+  struct MemberState {
+    RateLimit limit;
+    RateLimiter::Wake wake;
+  };
+
   struct State {
-    std::map<std::uint64_t, RateLimit> members;
+    std::map<std::uint64_t, MemberState> members;
     std::vector<Place> line;
     TokenBucket bucket{0, 1};
     std::uint64_t next_id = 1;
@@ -106,9 +140,33 @@ class Group {
     TimePoint recovered_at{};
     bool stale = false;
 
+    using Position = std::vector<Place>::iterator;
+
     double rate() const { return configured * share / kFull; }
 
-    std::vector<Place>::iterator find(std::uint64_t ticket) {
+    TimePoint due(Position place, TimePoint now) {
+      return bucket.peek(now, static_cast<std::size_t>(place - line.begin()));
+    }
+
+    void renew(Reservation& reservation, Position place, TimePoint now) {
+      reservation.due = std::min(reservation.due, due(place, now));
+    }
+
+    // Of the members but one that wait at `first` or behind.
+    Wakes waiting(std::size_t first, std::uint64_t but) const {
+      Wakes wakes;
+      std::vector<std::uint64_t> seen{but};
+      for (std::size_t i = first; i < line.size(); i++) {
+        const std::uint64_t member = line[i].member;
+        if (std::find(seen.begin(), seen.end(), member) != seen.end()) continue;
+        seen.push_back(member);
+        const auto found = members.find(member);
+        if (found != members.end() && found->second.wake) wakes.push_back(found->second.wake);
+      }
+      return wakes;
+    }
+
+    Position find(std::uint64_t ticket) {
       return std::find_if(line.begin(), line.end(),
                           [&](const Place& place) { return place.ticket == ticket; });
     }
@@ -117,7 +175,8 @@ class Group {
       stale = false;
       configured = 0;
       unsigned burst = 0;
-      for (const auto& [member, limit] : members) {
+      for (const auto& [id, member] : members) {
+        const RateLimit& limit = member.limit;
         if (!(limit.requests_per_second > 0)) continue;
         configured = configured > 0 ? std::min(configured, limit.requests_per_second)
                                     : limit.requests_per_second;
@@ -139,19 +198,24 @@ class Group {
     }
   };
 
+  static void call(const Wakes& wakes) {
+    for (const RateLimiter::Wake& wake : wakes) wake();
+  }
+
   Guarded<State> state_;
 };
 
 class Member final : public RateLimiter {
  public:
-  Member(std::shared_ptr<Group> group, TimePoint now, const RateLimit& limit)
-      : group_(std::move(group)), id_(group_->join(now, limit)) {}
+  Member(std::shared_ptr<Group> group, TimePoint now, const RateLimit& limit, Wake wake)
+      : group_(std::move(group)), id_(group_->join(now, limit, std::move(wake))) {}
   ~Member() override { group_->leave(id_); }
 
   Reservation reserve(TimePoint now) override { return group_->reserve(id_, now); }
   bool confirm(Reservation& reservation, TimePoint now) override {
     return group_->confirm(reservation, now);
   }
+  void renew(Reservation& reservation, TimePoint now) override { group_->renew(reservation, now); }
   void release(const Reservation& reservation) override { group_->release(reservation); }
   void hold(TimePoint until) override { group_->hold(until); }
   void slow_down(TimePoint now, TimePoint sent_at) override { group_->slow_down(now, sent_at); }
@@ -182,8 +246,8 @@ std::shared_ptr<Group> find_group(const std::string& name) {
 }  // namespace
 
 std::unique_ptr<RateLimiter> join_rate_limit_group(const std::string& group, TimePoint now,
-                                                   const RateLimit& limit) {
-  return std::make_unique<Member>(find_group(group), now, limit);
+                                                   const RateLimit& limit, RateLimiter::Wake wake) {
+  return std::make_unique<Member>(find_group(group), now, limit, std::move(wake));
 }
 
 }  // namespace transcribe

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,8 +19,9 @@ struct RateLimit {
   bool operator==(const RateLimit&) const = default;
 };
 
-// A place in the group's line. `due` is when its turn comes as things stand; the token itself is
-// taken by confirm(), so that a request that starts late never crowds the one behind it.
+// A place in the group's line. `due` is when its turn comes as things stand, TimePoint::max() while
+// that is not known; the token itself is taken by confirm(), so that a request that starts late
+// never crowds the one behind it.
 struct Reservation {
   TimePoint due{};
   std::uint64_t ticket = 0;
@@ -30,11 +32,20 @@ struct Reservation {
 // reservation at a time gets its fair share.
 class RateLimiter {
  public:
+  // A turn may have come closer than was said (a member left, the rate rose, an answer is there):
+  // call confirm() for what is reserved. Called on any thread with no lock held, never within a
+  // call of the same member that reserves or confirms; perhaps once more after the limiter is
+  // gone, so it owns what it touches.
+  using Wake = std::function<void()>;
+
   virtual ~RateLimiter() = default;
   virtual Reservation reserve(TimePoint now) = 0;
-  // Call when `now` has reached the due time. True: send now. False: not yet (a hold, a lower rate
-  // or a late request came in between); the place in the line is kept, wait for the new due time.
+  // Call when `now` has reached the due time, and after a wake. True: send now. False: not yet (a
+  // hold, a lower rate or a late request came in between); the place in the line is kept, wait for
+  // the due time, which may be a new one.
   virtual bool confirm(Reservation& reservation, TimePoint now) = 0;
+  // Brings the due time up to date where it has come closer; takes nothing.
+  virtual void renew(Reservation& reservation, TimePoint now) = 0;
   // Leaves the line without a token.
   virtual void release(const Reservation& reservation) = 0;
   // No request of the group before `until` (a server's Retry-After). Never shortens a hold.
@@ -51,6 +62,7 @@ class RateLimiter {
 
 // Joins `group` in the process-wide registry.
 std::unique_ptr<RateLimiter> join_rate_limit_group(const std::string& group, TimePoint now,
-                                                   const RateLimit& limit);
+                                                   const RateLimit& limit,
+                                                   RateLimiter::Wake wake = nullptr);
 
 }  // namespace transcribe

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -375,6 +376,72 @@ START_TEST(hold_stops_another_dispatcher_of_the_group) {
 }
 END_TEST
 
+START_TEST(the_slowest_dispatcher_of_a_group_leaves) {
+  auto settings = config(2, 0.001);
+  auto slow = std::make_unique<Fixture>(settings);
+  settings.rate.requests_per_second = 0;
+  Fixture f(settings);
+  f.submit(0, 2);
+  f.transcriber.wait_calls(1);
+  f.settle();
+  ck_assert_uint_eq(f.transcriber.calls().size(), 1);
+  slow.reset();
+  f.transcriber.wait_calls(2);
+}
+END_TEST
+
+// Says "not yet" until the test lets it go.
+class GatedLimiter final : public RateLimiter {
+ public:
+  struct Gate {
+    Guarded<bool> open{false};
+    std::atomic<int> released = 0;
+    Wake wake;
+  };
+  explicit GatedLimiter(Gate& gate) : gate_(gate) {}
+  Reservation reserve(TimePoint) override { return {TimePoint::max(), 1}; }
+  bool confirm(Reservation&, TimePoint) override { return *gate_.open.lock(); }
+  void renew(Reservation&, TimePoint) override {}
+  void release(const Reservation&) override { gate_.released++; }
+  void hold(TimePoint) override {}
+  void slow_down(TimePoint, TimePoint) override {}
+  void set_limit(TimePoint, const RateLimit&) override {}
+  double current_rate(TimePoint) const override { return 0; }
+
+ private:
+  Gate& gate_;
+};
+
+START_TEST(an_unknown_due_time_ends_with_a_wake) {
+  GatedLimiter::Gate gate;
+  auto settings = config(2);
+  settings.join_group = [&](const std::string&, TimePoint, const RateLimit&,
+                            RateLimiter::Wake wake) {
+    gate.wake = std::move(wake);
+    return std::make_unique<GatedLimiter>(gate);
+  };
+  auto f = std::make_unique<Fixture>(settings);
+  f->submit(0);
+  f->settle();
+  f->advance(10min);
+  f->settle();
+  ck_assert(f->transcriber.calls().empty());
+  ck_assert_int_eq(gate.released, 0);
+  f->submit(1);
+  check_indices(f->dispatcher->flush(), {0, 1});
+  f->settle();
+  ck_assert_int_eq(gate.released, 1);
+  f->submit(2);
+  f->settle();
+  *gate.open.lock() = true;
+  gate.wake();
+  ck_assert_uint_eq(f->transcriber.wait_calls(1)[0].index, 2);
+  f.reset();
+  // The limiter's thread may be late.
+  gate.wake();
+}
+END_TEST
+
 START_TEST(two_dispatchers_share_a_rate) {
   const auto settings = config(8, 10);
   Fixture one(settings);
@@ -746,6 +813,8 @@ Suite* make_suite() {
   tcase_add_test(tests, backoff_without_a_server_delay);
   tcase_add_test(tests, others_go_on_while_one_backs_off);
   tcase_add_test(tests, hold_stops_another_dispatcher_of_the_group);
+  tcase_add_test(tests, the_slowest_dispatcher_of_a_group_leaves);
+  tcase_add_test(tests, an_unknown_due_time_ends_with_a_wake);
   tcase_add_test(tests, two_dispatchers_share_a_rate);
   tcase_add_test(tests, slow_down_halves_the_rate);
   tcase_add_test(tests, job_wide_failure_starts_nothing_more);

@@ -256,6 +256,94 @@ START_TEST(leaving_frees_the_line) {
 }
 END_TEST
 
+// A member that counts how often it is woken.
+struct Waiter {
+  int wakes = 0;
+  LimiterPtr limiter;
+  Reservation place;
+
+  Waiter(const std::string& group, const RateLimit& limit)
+      : limiter(join_rate_limit_group(group, at(0s), limit, [this] { wakes++; })) {}
+  void reserve(TimePoint now) { place = limiter->reserve(now); }
+};
+
+START_TEST(a_slow_member_that_leaves_lets_those_who_wait_go) {
+  Waiter one("left", {10, 1}), idle("left", {10, 1});
+  auto slow = std::make_unique<Waiter>("left", RateLimit{0.1, 1});
+  one.reserve(at(0s));
+  ck_assert(one.limiter->confirm(one.place, at(0s)));
+  one.reserve(at(0s));
+  ck_assert(one.place.due == at(10s));
+  slow.reset();
+  ck_assert_int_eq(one.wakes, 1);
+  ck_assert_int_eq(idle.wakes, 0);
+  ck_assert(!one.limiter->confirm(one.place, at(50ms)));
+  ck_assert(one.place.due > at(50ms) && one.place.due <= at(150ms));
+  ck_assert(one.limiter->confirm(one.place, one.place.due));
+}
+END_TEST
+
+START_TEST(a_member_that_waits_in_line_and_leaves_lets_the_others_move_up) {
+  Waiter one("moves", {1, 1});
+  auto ahead = std::make_unique<Waiter>("moves", RateLimit{1, 1});
+  one.reserve(at(0s));
+  ck_assert(one.limiter->confirm(one.place, at(0s)));
+  ahead->reserve(at(0s));
+  one.reserve(at(0s));
+  ck_assert(one.place.due == at(2s));
+  ahead.reset();
+  ck_assert_int_eq(one.wakes, 1);
+  ck_assert(!one.limiter->confirm(one.place, at(100ms)));
+  ck_assert(one.place.due == at(1s));
+}
+END_TEST
+
+START_TEST(a_higher_rate_wakes_the_others) {
+  Waiter one("raise", {10, 1}), other("raise", {0.1, 1});
+  one.reserve(at(0s));
+  ck_assert(one.limiter->confirm(one.place, at(0s)));
+  one.reserve(at(0s));
+  other.limiter->set_limit(at(1s), {0.05, 1});
+  ck_assert_int_eq(one.wakes, 0);
+  other.limiter->set_limit(at(1s), {5, 1});
+  ck_assert_int_eq(one.wakes, 1);
+  one.limiter->renew(one.place, at(1s));
+  ck_assert(one.place.due <= at(1200ms));
+  other.limiter->set_limit(at(1s), {0, 1});
+  ck_assert_int_eq(one.wakes, 2);
+}
+END_TEST
+
+START_TEST(a_turn_given_back_wakes_those_behind) {
+  Waiter one("behind", {1, 1}), two("behind", {1, 1}), three("behind", {1, 1});
+  one.reserve(at(0s));
+  two.reserve(at(0s));
+  three.reserve(at(0s));
+  two.limiter->release(two.place);
+  two.limiter->release(two.place);
+  ck_assert_int_eq(one.wakes, 0);
+  ck_assert_int_eq(two.wakes, 0);
+  ck_assert_int_eq(three.wakes, 1);
+  three.limiter->renew(three.place, at(0s));
+  ck_assert(three.place.due == at(1s));
+}
+END_TEST
+
+// Who looks early must not take the turn of the one ahead.
+START_TEST(renewing_never_jumps_the_line) {
+  Waiter one("line", {1, 1}), two("line", {1, 1});
+  one.reserve(at(0s));
+  two.reserve(at(0s));
+  ck_assert(!two.limiter->confirm(two.place, at(0s)));
+  ck_assert(two.place.due == at(1s));
+  ck_assert(one.limiter->confirm(one.place, at(0s)));
+  // Nor does it make anybody wait longer than was said.
+  ck_assert(!two.limiter->confirm(two.place, at(999ms)));
+  ck_assert(two.place.due == at(1s));
+  ck_assert(two.limiter->confirm(two.place, at(1s)));
+}
+END_TEST
+
 Suite* make_suite() {
   Suite* suite = suite_create("rate_limiter");
   TCase* tests = tcase_create("rate_limiter");
@@ -275,6 +363,11 @@ Suite* make_suite() {
   tcase_add_test(tests, slowed_rate_is_what_is_sent);
   tcase_add_test(tests, slow_down_stays_when_the_limit_changes);
   tcase_add_test(tests, leaving_frees_the_line);
+  tcase_add_test(tests, a_slow_member_that_leaves_lets_those_who_wait_go);
+  tcase_add_test(tests, a_member_that_waits_in_line_and_leaves_lets_the_others_move_up);
+  tcase_add_test(tests, a_higher_rate_wakes_the_others);
+  tcase_add_test(tests, a_turn_given_back_wakes_those_behind);
+  tcase_add_test(tests, renewing_never_jumps_the_line);
   suite_add_tcase(suite, tests);
   return suite;
 }
