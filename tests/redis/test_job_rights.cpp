@@ -93,8 +93,8 @@ START_TEST(the_documented_rights_are_enough) {
   ck_assert(!redis("ZCOUNT", "transcribe:workers", "0", "1").is_error());
   ck_assert(!redis("SCAN", "0", "MATCH", "{transcribe:jobs:*}:ctl").is_error());
   const std::string limiter = redis.load(kLimitScript);
-  ck_same(redis("EVALSHA", limiter, "2", "{transcribe:rl:x}:tat", "{transcribe:rl:x}:pace", "take",
-                "1000", "1", "1", "0")
+  ck_same(redis("EVALSHA", limiter, "3", "{transcribe:rl:x}:tat", "{transcribe:rl:x}:pace",
+                "{transcribe:rl:x}:hold", "take", "1000", "1", "1", "0")
               .items[0]
               .text,
           "1");

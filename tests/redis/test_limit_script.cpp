@@ -19,6 +19,7 @@ namespace {
 constexpr std::int64_t kHour = 3600000000;
 const std::string kTat = "{transcribe:rl:test}:tat";
 const std::string kPace = "{transcribe:rl:test}:pace";
+const std::string kHold = "{transcribe:rl:test}:hold";
 
 struct Grant {
   bool granted = false;
@@ -27,6 +28,7 @@ struct Grant {
   std::int64_t tat = 0;
   std::int64_t now = 0;
   std::int64_t emission = 0;
+  std::int64_t hold = 0;
   std::int64_t due() const { return now + wait; }
 };
 
@@ -38,14 +40,15 @@ struct Limiter {
         burst(burst_size) {}
 
   RedisReply call(const std::string& op, const std::string& last, const std::string& cost = "1") {
-    return redis("EVALSHA", digest, "2", kTat, kPace, op, std::to_string(emission),
+    return redis("EVALSHA", digest, "3", kTat, kPace, kHold, op, std::to_string(emission),
                  std::to_string(burst), cost, last);
   }
   Grant operator()(const std::string& op, std::int64_t last = kHour, int cost = 1) {
     const RedisReply reply = call(op, std::to_string(last), std::to_string(cost));
-    ck_assert_msg(reply.items.size() == 6, "%s", reply.str().c_str());
+    ck_assert_msg(reply.items.size() == 7, "%s", reply.str().c_str());
     return {reply.items[0].number == 1, reply.items[1].number, reply.items[2].number,
-            reply.items[3].number,      reply.items[4].number, reply.items[5].number};
+            reply.items[3].number,      reply.items[4].number, reply.items[5].number,
+            reply.items[6].number};
   }
 
   RedisClient redis;
@@ -118,7 +121,13 @@ START_TEST(every_key_expires) {
     ck_assert_int_gt(limiter.redis("PTTL", kPace).number, 0);
   }
   limiter("penalize", 5000000);
-  ck_assert_int_gt(limiter.redis("PTTL", kTat).number, 4000);
+  const std::int64_t left = limiter.redis("PTTL", kHold).number;
+  ck_assert_int_gt(left, 4000);
+  ck_assert_int_le(left, 6000);
+  limiter.redis("FLUSHALL");
+  limiter("beat", 0);
+  ck_assert_int_gt(limiter.redis("PTTL", kTat).number, 0);
+  ck_assert_int_gt(limiter.redis("PTTL", kPace).number, 0);
 }
 END_TEST
 
@@ -134,6 +143,27 @@ START_TEST(a_penalty_holds_everybody) {
   ck_assert_int_eq(other("take").due(), next.due() + 1000);
   ck_assert_int_eq(limiter("penalize", 10 * kHour).wait, kHour);
   ck_assert_int_le(limiter("peek").tat, limiter("peek").now + kHour + 5000);
+}
+END_TEST
+
+// Who holds may have no limit of its own.
+START_TEST(a_penalty_knows_no_burst_and_shows_in_every_answer) {
+  Limiter unlimited(1);
+  Limiter limiter(100000, 10);
+  const Grant before = limiter("take");
+  ck_assert_int_eq(before.hold, 0);
+  const Grant held = unlimited("penalize", 3000000);
+  ck_assert_int_eq(held.hold, 3000000);
+  for (const char* op : {"peek", "beat", "take", "take"}) {
+    const Grant grant = limiter(op);
+    ck_assert_int_eq(grant.now + grant.hold, held.now + 3000000);
+    if (grant.wait > 0) ck_assert_int_ge(grant.due(), held.now + 3000000);
+  }
+  ck_assert_int_eq(limiter("peek").due(), held.now + 3200000);
+  // A reservation given back during the hold leaves the hold.
+  const Grant last = limiter("take");
+  ck_assert(limiter("release", last.tat).granted);
+  ck_assert_int_eq(limiter("take").due(), last.due());
 }
 END_TEST
 
@@ -162,11 +192,20 @@ START_TEST(the_lowest_rate_of_the_group_holds) {
   ck_assert_int_le(fast.redis("PTTL", kPace).number, 10000);
   fast.redis("DEL", kPace);
   ck_assert_int_eq(fast("take").emission, 1000);
-  // Without the second key everybody keeps to their own.
-  slow("take");
-  const RedisReply alone =
-      fast.redis("EVALSHA", fast.digest, "1", kTat, "take", "1000", "10", "1", "3600000000");
-  ck_assert_int_eq(alone.items[5].number, 1000);
+  // Whoever sets it keeps it alive, the others do not.
+  slow("beat", 0);
+  fast.redis("PEXPIRE", kPace, "5000");
+  fast("beat", 0);
+  fast("take");
+  ck_assert_int_le(fast.redis("PTTL", kPace).number, 5000);
+  slow("beat", 0);
+  ck_assert_int_gt(fast.redis("PTTL", kPace).number, 5000);
+  // The lowest burst too, of those that are equally slow.
+  Limiter narrow(500000, 1);
+  narrow("beat", 0);
+  ck_same(fast.redis("GET", kPace).text, "500000 1");
+  slow("beat", 0);
+  ck_same(fast.redis("GET", kPace).text, "500000 1");
 }
 END_TEST
 
@@ -190,6 +229,13 @@ START_TEST(recovers_from_a_foreign_value) {
     ck_assert(grant.granted);
     ck_assert_int_le(grant.wait, 10000);
     ck_assert_int_gt(limiter.redis("PTTL", kTat).number, 0);
+  }
+  for (const std::string& value : values) {
+    limiter.redis("DEL", kTat);
+    limiter.redis("SET", kHold, value);
+    const Grant grant = limiter("take");
+    ck_assert_int_eq(grant.wait, 0);
+    ck_assert_int_eq(grant.hold, 0);
   }
   limiter.redis("SET", kPace, "x y z");
   ck_assert_int_eq(limiter("take").emission, 10000);
@@ -297,6 +343,7 @@ Suite* make_suite() {
   tcase_add_test(tcase, a_refusal_and_a_look_write_nothing);
   tcase_add_test(tcase, every_key_expires);
   tcase_add_test(tcase, a_penalty_holds_everybody);
+  tcase_add_test(tcase, a_penalty_knows_no_burst_and_shows_in_every_answer);
   tcase_add_test(tcase, only_the_last_reservation_is_given_back);
   tcase_add_test(tcase, the_lowest_rate_of_the_group_holds);
   tcase_add_test(tcase, recovers_from_a_foreign_value);
