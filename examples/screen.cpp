@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <utility>
 
 namespace {
@@ -26,8 +27,9 @@ std::string span_text(GstClockTime start, GstClockTime duration) {
 }
 
 std::string printable(const char* text) {
+  const std::unique_ptr<char, decltype(&g_free)> valid(g_utf8_make_valid(text, -1), g_free);
   std::string result;
-  for (const char* at = text; *at; at = g_utf8_next_char(at)) {
+  for (const char* at = valid.get(); *at; at = g_utf8_next_char(at)) {
     const char* next = g_utf8_next_char(at);
     if (g_unichar_iscntrl(g_utf8_get_char(at)))
       result += ' ';

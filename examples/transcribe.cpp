@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "glib_cpp.h"
+#include "job_redis.h"
+#include "jobs.h"
 #include "screen.h"
 #include "transcription.h"
 
@@ -24,11 +26,17 @@ constexpr char kHelp[] =
     "form\n"
     "PROPERTY=VALUE set properties of that element (gst-inspect-1.0 openaitranscribesink lists\n"
     "them), for example base-url=http://localhost:8000/v1 language-code=en max-parallel=4.\n"
-    "The service is OpenAI (OPENAI_API_KEY) or the one that OPENAI_BASE_URL names.";
+    "The service is OpenAI (OPENAI_API_KEY) or the one that OPENAI_BASE_URL names.\n"
+    "With --redis-uri the job is kept in Redis, where the commands on jobs find it; a job that "
+    "was\n"
+    "interrupted goes on with the same job-id=ID.";
 constexpr char kExitCodes[] =
     "The first Ctrl-C ends the recording and waits for its text, the second stops at once.\n\n"
     "Exit codes: 0 complete, 1 error, 2 wrong usage, 3 some of the audio could not be\n"
-    "transcribed, 130 stopped by the second Ctrl-C.";
+    "transcribed, 130 stopped by the second Ctrl-C.\n"
+    "--follow ends with the code of the transcription: 0 COMPLETED, 1 FAILED, 3 FAILED with some\n"
+    "chunks. --jobs, --status: 0 shown. --cancel: 0 cancelled, or its owner was asked to end it;\n"
+    "1 it had ended otherwise. 4: there is no such job.";
 
 // talk.srt for /music/talk.ogg and for https://example.org/talk.ogg?x=1, in the current directory.
 std::string default_output(const Media& media) {
@@ -54,18 +62,57 @@ struct Options {
   bool quiet = false;
   bool version = false;
   std::string output;
+  JobOptions jobs;
+  JobCommand command;
   std::vector<std::string> arguments;
 };
+
+// At most one command; with it MEDIA only where something is transcribed.
+std::string check_options(const Options& options, int commands) {
+  if (options.version) return "";
+  const auto kind = options.command.kind;
+  const std::string& prefix = options.jobs.key_prefix;
+  if (commands > 1) return "Only one of --jobs, --status, --follow, --cancel, --retry-failed.";
+  if (prefix.empty() || prefix.find_first_of("{}") != std::string::npos)
+    return "The key prefix is empty or has braces.";
+  if (kind != JobCommand::Kind::kNone && kind != JobCommand::Kind::kList &&
+      !valid_job_id(options.command.id))
+    return "A job id is 1 to 128 of A-Z a-z 0-9 . _ : -";
+  const bool transcribes =
+      kind == JobCommand::Kind::kNone || kind == JobCommand::Kind::kRetryFailed;
+  if (!transcribes && !options.arguments.empty()) return "A command on jobs takes no MEDIA.";
+  if (kind == JobCommand::Kind::kNone && options.arguments.empty()) return "No MEDIA given.";
+  return "";
+}
 
 bool parse_options(int argc, char** argv, Options& options, std::string& error) {
   gboolean quiet = FALSE;
   gboolean version = FALSE;
+  gboolean list = FALSE;
   char* output = nullptr;
+  char* uri = nullptr;
+  char* prefix = nullptr;
+  char* authorities = nullptr;
+  char* ids[4] = {};
   char** rest = nullptr;
   const GOptionEntry entries[] = {
       {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
        "Transcript file: .srt, .vtt, .txt, .jsonl, .json (MEDIA's name with .srt, here)", "FILE"},
       {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "Print nothing but problems", nullptr},
+      {"redis-uri", 0, 0, G_OPTION_ARG_STRING, &uri,
+       "Keep the job in Redis; for the commands on jobs: where they are (REDIS_URL)", "URI"},
+      {"key-prefix", 0, 0, G_OPTION_ARG_STRING, &prefix, "Of the keys in Redis (transcribe)",
+       "PREFIX"},
+      {"tls-ca-file", 0, 0, G_OPTION_ARG_FILENAME, &authorities, "Certificate authorities to trust",
+       "PEM"},
+      {"jobs", 0, 0, G_OPTION_ARG_NONE, &list, "List the jobs in Redis", nullptr},
+      {"status", 0, 0, G_OPTION_ARG_STRING, &ids[0],
+       "Show one job, its failed chunks, and what to do next", "ID"},
+      {"follow", 0, 0, G_OPTION_ARG_STRING, &ids[1], "Show one job as it happens, until its end",
+       "ID"},
+      {"cancel", 0, 0, G_OPTION_ARG_STRING, &ids[2], "Ask whoever works on a job to end it", "ID"},
+      {"retry-failed", 0, 0, G_OPTION_ARG_STRING, &ids[3],
+       "Transcribe MEDIA's failed chunks again, and what is missing", "ID"},
       {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", nullptr},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &rest, nullptr, nullptr},
       {}};
@@ -82,10 +129,22 @@ bool parse_options(int argc, char** argv, Options& options, std::string& error) 
   options.quiet = quiet;
   options.version = version;
   options.output = take(output);
+  options.jobs.redis_uri = take(uri);
+  if (prefix) options.jobs.key_prefix = take(prefix);
+  options.jobs.tls_ca_file = take(authorities);
   for (char** argument = rest; argument && *argument; argument++)
     options.arguments.emplace_back(*argument);
   g_strfreev(rest);
-  if (parsed && !options.version && options.arguments.empty()) error = "No MEDIA given.";
+  int commands = list ? 1 : 0;
+  if (list) options.command.kind = JobCommand::Kind::kList;
+  const JobCommand::Kind kinds[] = {JobCommand::Kind::kStatus, JobCommand::Kind::kFollow,
+                                    JobCommand::Kind::kCancel, JobCommand::Kind::kRetryFailed};
+  for (std::size_t i = 0; i < G_N_ELEMENTS(ids); i++) {
+    if (!ids[i]) continue;
+    commands++;
+    options.command = {kinds[i], take(ids[i])};
+  }
+  if (parsed) error = check_options(options, commands);
   return error.empty();
 }
 
@@ -93,6 +152,21 @@ int fail(ExitCode code, const std::string& message) {
   std::fprintf(stderr, "transcribe: %s%s\n", message.c_str(),
                code == kUsage ? " See transcribe --help." : "");
   return code;
+}
+
+void append_job_properties(const Options& options, std::vector<std::string>& assignments) {
+  const bool retries = options.command.kind == JobCommand::Kind::kRetryFailed;
+  const std::string uri = retries ? wanted_redis_uri(options.jobs) : options.jobs.redis_uri;
+  if (!uri.empty()) {
+    assignments.push_back("redis-uri=" + uri);
+    assignments.push_back("redis-key-prefix=" + options.jobs.key_prefix);
+  }
+  if (!options.jobs.tls_ca_file.empty())
+    assignments.push_back("tls-ca-file=" + options.jobs.tls_ca_file);
+  if (retries) {
+    assignments.push_back("job-id=" + options.command.id);
+    assignments.push_back("resume=retry-failed");
+  }
 }
 
 // Ctrl-C and the periodic redraw of the remaining time around one Transcription.
@@ -134,9 +208,11 @@ int Session::run(const Options& options) {
   const std::optional<Media> media = find_media(options.arguments.front().c_str(), error);
   if (!media || !transcription_.build(*media, error)) return fail(kError, error);
   const std::string wanted = options.output.empty() ? default_output(*media) : options.output;
-  if (!transcription_.set_property("location=" + wanted, error)) return fail(kUsage, error);
-  for (std::size_t i = 1; i < options.arguments.size(); i++)
-    if (!transcription_.set_property(options.arguments[i], error)) return fail(kUsage, error);
+  std::vector<std::string> assignments = {"location=" + wanted};
+  append_job_properties(options, assignments);
+  assignments.insert(assignments.end(), options.arguments.begin() + 1, options.arguments.end());
+  for (const std::string& assignment : assignments)
+    if (!transcription_.set_property(assignment, error)) return fail(kUsage, error);
   const std::string output = transcription_.output();
   if (!media->path.empty() && is_same_file(output, media->path))
     return fail(kUsage, "The transcript would overwrite " + media->name + "; give --output.");
@@ -169,6 +245,18 @@ int main(int argc, char** argv) {
   if (options.version) {
     std::puts("transcribe " VERSION);
     return kComplete;
+  }
+  const auto kind = options.command.kind;
+  if (kind == JobCommand::Kind::kRetryFailed) {
+    const Retry retry = look_at_retry(options.command.id, options.jobs);
+    if (!retry.message.empty()) return fail(retry.code, retry.message);
+    if (options.arguments.empty() && !retry.media.empty()) options.arguments = {retry.media};
+    if (options.arguments.empty()) {
+      return fail(kUsage, "Redis does not know what " + options.command.id +
+                              " was made from; give MEDIA behind it.");
+    }
+  } else if (kind != JobCommand::Kind::kNone) {
+    return run_job_command(options.command, options.jobs, options.quiet);
   }
   const int code = Session(options.quiet).run(options);
   gst_deinit();

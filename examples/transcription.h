@@ -11,7 +11,14 @@
 #include "glib_cpp.h"
 #include "screen.h"
 
-enum ExitCode { kComplete = 0, kError = 1, kUsage = 2, kIncomplete = 3, kStopped = 130 };
+enum ExitCode {
+  kComplete = 0,
+  kError = 1,
+  kUsage = 2,
+  kIncomplete = 3,
+  kNoJob = 4,
+  kStopped = 130,
+};
 
 struct Media {
   std::string name;  // as given

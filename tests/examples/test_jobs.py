@@ -1,0 +1,330 @@
+#!/usr/bin/env python3
+"""The commands of transcribe on jobs, against a real redis-server."""
+
+import signal
+import unittest
+
+from redis_support import TRANSCRIBE, Job, RedisServer, WithRedis, allow, line, need_redis, record
+
+# Leaves no doubt who lives.
+SHORT = {"lease": 1}
+
+
+class Jobs(WithRedis):
+    def command(self, code, *arguments):
+        return self.run_to_end(code, TRANSCRIBE, *arguments)
+
+    def check(self, code, message, *arguments):
+        out, err = self.command(code, *arguments)
+        self.assertRegex("\n".join([*out, err]), message)
+
+
+class List(Jobs):
+    def test_none(self):
+        self.assertEqual(
+            self.command(0, "--jobs"),
+            ([], f"transcribe: There are no jobs at 127.0.0.1:{self.server.port}.\n"),
+        )
+
+    def test_all_kinds(self):
+        job = Job(self.client, "running").start()
+        job.done(0)
+        job.skip(1)
+        job.fail(2, "no")
+        job.expect("progress", 9, 0)
+        Job(self.client, "waiting").create().expect("move", "QUEUED", "stopped")
+        Job(self.client, "silent", **SHORT).start()
+        done = Job(self.client, "complete").start()
+        done.done(0)
+        done.complete()
+        Job(self.client, "broken").start().failed("error", "The key\nis bad")
+        asked = Job(self.client, "asked").start()
+        asked("cancel", "enough")
+        out, err = self.command(0, "--jobs")
+        self.assertEqual(err, "")
+        rows = {row.split()[0]: row for row in out}
+        self.assertEqual(len(rows), 7)
+        words = ["JOB", "STATE", "DONE", "FAILED", "AGE", "CHANGED", "OWNER", "NOTE"]
+        self.assertEqual(out[0].split(), words)
+        self.assertRegex(rows["running"], r"PROCESSING  2/9 +1 +\d+s +\d+s +somewhere:4711$")
+        self.assertRegex(rows["waiting"], r"QUEUED .* - +nobody works on it$")
+        self.assertRegex(rows["silent"], r"PROCESSING .*somewhere:4711  its lease ended \d+s ago$")
+        self.assertRegex(rows["complete"], r"COMPLETED +1/1 +0 +\d+s +\d+s +-$")
+        self.assertRegex(rows["broken"], r"FAILED .* -  +error: The key is bad$")
+        self.assertRegex(rows["asked"], r"asked to end: enough$")
+        # What is under way comes first.
+        self.assertEqual({row.split()[0] for row in out[-2:]}, {"complete", "broken"})
+
+    def test_many_other_keys_and_other_prefixes(self):
+        with self.client.pipeline() as together:
+            for i in range(3000):
+                together.set(f"other:{i}", i)
+            together.execute()
+        self.client.set("{transcribe:jobs:a b\x1b}:state", "QUEUED")
+        self.client.set("{transcribe:jobs:wrong}:state", "QUEUED")
+        self.client.set("{transcribe:jobs:wrong}:meta", "no hash")
+        for i in range(120):
+            Job(self.client, f"job-{i}").create()
+        Job(self.client, "not-mine", prefix="other").create()
+        Job(self.client, "not-mine", prefix="xtranscribe").create()
+        out, err = self.command(0, "--jobs")
+        self.assertEqual(len(out), 122)
+        self.assertIn("1 keys that look like a job's", err)
+        self.assertNotIn("not-mine", "".join(out))
+        self.assertRegex("\n".join(out), r"wrong +\? .*WRONGTYPE")
+
+    def test_a_prefix_is_no_pattern(self):
+        Job(self.client, "one", prefix="a*").create()
+        Job(self.client, "two", prefix="ab").create()
+        out, _ = self.command(0, "--jobs", "--key-prefix", "a*")
+        self.assertEqual([row.split()[0] for row in out], ["JOB", "one"])
+
+
+class Status(Jobs):
+    def test_failed_chunks(self):
+        job = Job(self.client).start()
+        job.done(0)
+        job.skip(1)
+        error = {"severity": "chunk", "cause": "write", "reason": "http-status"}
+        error |= {"message": "The service said no", "http_status": 400}
+        job.expect("fail", 10, record(10, "failed", error=error, attempts=3))
+        job.fail(9, "Not\x1b[2J heard")
+        job.failed("chunks-failed", "2 chunks failed")
+        out, err = self.command(0, "--status", "talk")
+        text = "\n".join(out)
+        self.assertEqual(err, "")
+        self.assertRegex(text, r"State +FAILED \(chunks-failed\) since \d{4}-\d\d-\d\d .*s ago")
+        self.assertRegex(text, r"Chunks +1 done, 2 failed, 1 not sent, 0 in flight, of 4")
+        self.assertRegex(text, r"Setting +model=small")
+        self.assertRegex(text, r"Error +2 chunks failed \(write\)")
+        self.assertIn("transcribe --retry-failed talk MEDIA", text)
+        nine, ten = text.index("  9  00:00:18.000 - 00:00:20.000  Not [2J heard"), text.index(
+            "  10  00:00:20.000 - 00:00:22.000  The service said no (HTTP 400, 3 attempts)"
+        )
+        self.assertLess(nine, ten)
+        self.assertNotIn("\x1b", text)
+
+    def test_what_to_do_next(self):
+        job = Job(self.client).start()
+        self.check(0, "alive\n(.*\n)*It is being worked on", "--status", "talk")
+        job.expect("move", "QUEUED", "stopped")
+        go_on = "nobody\n(.*\n)*.*\n  to go on .*transcribe MEDIA job-id=talk"
+        self.check(0, go_on, "--status", "talk")
+        Job(self.client, "silent", **SHORT).start()
+        self.check(0, "silent: its lease ended.*\n(.*\n)*Nobody works on it", "--status", "silent")
+        Job(self.client, "broken").start().failed()
+        mended = "When the cause is mended.*\n  transcribe MEDIA job-id=broken"
+        self.check(0, mended, "--status", "broken")
+        Job(self.client, "complete").start().complete()
+        self.check(0, "Nothing to do. Its texts stay in Redis until 2", "--status", "complete")
+
+    def test_no_job(self):
+        self.check(4, "There is no job talk at 127.0.0.1", "--status", "talk")
+
+    def test_nothing_but_the_state_is_left(self):
+        self.client.set("{transcribe:jobs:talk}:state", "PROCESSING")
+        self.check(0, "Nobody works on it", "--status", "talk")
+        self.check(1, "Part of the job talk is lost", "--cancel", "talk")
+
+
+class Follow(Jobs):
+    def test_to_the_end(self):
+        job = Job(self.client).create()
+        follower = self.start(TRANSCRIBE, "--follow", "talk")
+        self.wait_for_readers()
+        job.expect("move", "PROCESSING", "start")
+        job.done(1)
+        self.assertEqual(follower.stdout.readline(), line(1) + "\n")
+        job.expect("retry", 0, 2, 100, 500, "busy")
+        job.done(0, "hallo\x1b[1m")
+        job.skip(2)
+        job.complete()
+        out, err = self.finish(follower, 0)
+        self.assertEqual(out, [line(0, "hallo [1m")])
+        self.assertIn("PROCESSING (start)", err)
+        self.assertIn("[not sent: silence]", err)
+        self.assertTrue(err.endswith("COMPLETED (eos)\n"), err)
+
+    def test_ends(self):
+        job = Job(self.client).start()
+        job.done(10)
+        job.done(9)
+        job.fail(11, "no luck")
+        job.failed("chunks-failed", "1 chunk failed")
+        out, err = self.command(3, "--follow", "talk")
+        self.assertEqual(out, [line(9), line(10)])
+        self.assertIn("[not transcribed: no luck]", err)
+        self.assertIn("transcribe: 1 chunk failed", err)
+        Job(self.client, "broken").start().failed("error", "The key is bad")
+        out, err = self.command(1, "--follow", "broken", "-q")
+        self.assertEqual(err, "transcribe: The key is bad\n")
+
+    def test_a_job_that_is_not_there_yet(self):
+        follower = self.start(TRANSCRIBE, "--follow", "talk")
+        self.assertIn("Waiting", follower.stderr.readline())
+        job = Job(self.client).start()
+        job.done(0)
+        job.complete()
+        self.assertEqual(self.finish(follower, 0)[0], [line(0)])
+
+    def test_trimmed_while_away(self):
+        job = Job(self.client, maxlen=1).start()
+        follower = self.start(TRANSCRIBE, "--follow", "talk")
+        self.wait_for_readers()
+        follower.send_signal(signal.SIGSTOP)
+        for index in range(150):
+            job.done(index, seconds=1)
+        self.client.xtrim(job.stream, maxlen=1, approximate=False)
+        follower.send_signal(signal.SIGCONT)
+        job.done(150, seconds=1)
+        job.complete()
+        out, err = self.finish(follower, 0)
+        self.assertEqual([text.split("  ")[1] for text in out], [f"text {i}" for i in range(151)])
+        self.assertIn("trimmed", err)
+
+    def test_lost_connection_and_emptied_server(self):
+        job = Job(self.client).start()
+        job.done(0)
+        follower = self.start(TRANSCRIBE, "--follow", "talk")
+        self.wait_for_readers()
+        self.server.kill()
+        self.read_until(follower.stderr, "trying again")
+        self.server.start()
+        settings = list(job.settings.values())
+        job.expect("restore", *settings, 1, "PROCESSING", 40, 3, "model", "small")
+        job.expect("put", 0, record(0, "done", text="text 0"), 1, record(1, "done", text="text 1"))
+        job.done(2)
+        job.complete()
+        out, err = self.finish(follower, 0)
+        self.assertEqual(out, [line(0), line(1), line(2)])
+        self.assertIn("Redis is back", err)
+        self.assertIn("Redis had lost it", err)
+
+    def test_started_anew(self):
+        job = Job(self.client).start()
+        job.done(0, "old")
+        follower = self.start(TRANSCRIBE, "--follow", "talk")
+        self.assertEqual(follower.stdout.readline(), line(0, "old") + "\n")
+        self.wait_for_readers()
+        job.token = "other"
+        job.create(mode="restart", takeover="somewhere boot 4711 1")
+        job.expect("move", "PROCESSING", "start")
+        job.done(0, "new")
+        job.complete()
+        out, err = self.finish(follower, 0)
+        self.assertEqual(out, [line(0, "new")])
+        self.assertIn("started anew", err)
+
+    def test_reader_rights(self):
+        allow(self.client, "reader")
+        job = Job(self.client).start()
+        job.done(0)
+        job.complete()
+        uri = self.server.uri.replace("://", "://reader:PASSWORD@")
+        self.assertEqual(self.command(0, "--follow", "talk", "--redis-uri", uri)[0], [line(0)])
+        self.command(0, "--jobs", "--redis-uri", uri)
+        self.command(0, "--status", "talk", "--redis-uri", uri)
+        self.check(1, "NOPERM|permission", "--cancel", "talk", "--redis-uri", uri)
+
+
+class Cancel(Jobs):
+    def test_the_owner_is_asked(self):
+        job = Job(self.client).start()
+        self.check(0, "Asked somewhere:4711 to end the job talk", "--cancel", "talk")
+        self.assertRegex(self.client.hget(job.key("ctl"), "cancel"), "^cancelled by .* on .+")
+        self.assertEqual(job.state(), "PROCESSING")
+        self.check(0, "asked before", "--cancel", "talk")
+        job.failed("cancelled", "enough")
+        self.check(0, "was cancelled before", "--cancel", "talk")
+
+    def test_nobody_owns_it(self):
+        job = Job(self.client).start()
+        job.expect("move", "QUEUED", "stopped")
+        self.check(0, "Nobody worked on", "--cancel", "talk")
+        self.assertEqual(job.state(), "FAILED")
+        self.assertEqual(self.client.hget(job.key("meta"), "reason"), "cancelled")
+
+    def test_the_owner_is_dead(self):
+        job = Job(self.client, **SHORT).start()
+        self.check(0, "Nobody worked on", "--cancel", "talk")
+        self.assertEqual(job.state(), "FAILED")
+
+    def test_it_has_ended(self):
+        Job(self.client).start().complete()
+        self.check(1, "has already ended: COMPLETED", "--cancel", "talk")
+
+    def test_no_job(self):
+        self.check(4, "There is no job talk", "--cancel", "talk")
+        self.assertEqual(self.client.dbsize(), 0)
+
+    def test_the_elements_rights(self):
+        allow(self.client, "transcribe")
+        uri = self.server.uri.replace("://", "://transcribe:PASSWORD@")
+        Job(self.client, **SHORT).start()
+        for command in ("--jobs",), ("--status", "talk"), ("--cancel", "talk"):
+            self.command(0, *command, "--redis-uri", uri)
+
+
+class Usage(Jobs):
+    def test_hostile_ids(self):
+        names = ("{a", "a b", "", "a\nb", "x" * 129, "ä", "*", "\x1b[2J")
+        calls = [("--status", name) for name in names]
+        calls += [(command, "a}b") for command in ("--follow", "--cancel", "--retry-failed")]
+        for call in calls:
+            out, err = self.command(2, *call)
+            self.assertEqual(out, [])
+            self.assertIn("A job id is", err)
+            self.assertNotIn("\x1b", err)
+        self.assertEqual(self.client.dbsize(), 0)
+
+    def test_wrong_usage(self):
+        self.check(2, "Only one of", "--jobs", "--status", "a")
+        self.check(2, "takes no MEDIA", "--jobs", "a.wav")
+        self.check(2, "prefix", "--jobs", "--key-prefix", "a{b")
+        self.check(2, "prefix", "--jobs", "--key-prefix", "")
+        self.check(2, "redis-uri", "--jobs", "--redis-uri", "http://user:hidden@x")
+        out, err = self.run_to_end(2, TRANSCRIBE, "--jobs", REDIS_URL="")
+        self.assertIn("--redis-uri", err)
+
+    def test_redis_is_not_there(self):
+        uri = self.server.uri
+        self.server.kill()
+        for command in ("--jobs",), ("--status", "a"), ("--follow", "a"), ("--cancel", "a"):
+            out, err = self.command(1, *command, "--redis-uri", uri.replace("://", "://:hidden@"))
+            self.assertRegex(err, "127.0.0.1")
+            self.assertNotIn("hidden", err)
+        self.check(1, "127.0.0.1", "--retry-failed", "a", "a.wav")
+
+    def test_nothing_to_retry(self):
+        self.check(4, "There is no job talk", "--retry-failed", "talk", "a.wav")
+        job = Job(self.client).start()
+        job.done(0)
+        job.complete()
+        self.check(0, "has no failed chunks", "--retry-failed", "talk", "a.wav")
+        Job(self.client, "failed").start().failed()
+        self.check(2, "give MEDIA behind it", "--retry-failed", "failed")
+
+
+class Cluster(Jobs):
+    def test_moved(self):
+        """A node that has no slots sends to the one that has."""
+        nodes = [RedisServer("--cluster-enabled", "yes") for _ in range(2)]
+        for node in nodes:
+            self.addCleanup(node.stop)
+        first, second = (node.client() for node in nodes)
+        second.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        first.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[1].port)
+        self.wait_for(lambda: "cluster_state:ok" in first.execute_command("CLUSTER", "INFO"))
+        self.wait_for(lambda: "cluster_state:ok" in second.execute_command("CLUSTER", "INFO"))
+        job = Job(second).start()
+        job.done(0)
+        job.expect("move", "QUEUED", "stopped")
+        uri = ("--redis-uri", nodes[0].uri)
+        self.check(0, "1 done", "--status", "talk", *uri)
+        self.check(0, "it is cancelled", "--cancel", "talk", *uri)
+        self.assertEqual(self.command(1, "--follow", "talk", *uri)[0], [line(0)])
+
+
+if __name__ == "__main__":
+    need_redis()
+    unittest.main()
