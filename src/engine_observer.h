@@ -19,6 +19,7 @@ struct JobEnd {
   std::optional<ChunkFailed> fatal;  // what ended the job (reason kError)
   std::optional<ChunkFailed> first_failed;
   std::string failed_chunks;  // "3, 7, 12, …" for messages
+  // Of the transcript: the file, or a result of an earlier run that could not be read back.
   std::optional<WriteError> incomplete_file;
 };
 

@@ -8,6 +8,16 @@ namespace {
 
 constexpr std::size_t kMaxEndText = 1024 * 1024;
 
+// In the place of a result that is in the store, so its text is not lost, only from this run.
+ChunkFailed unreadable(const ChunkDone& done, const std::string& why) {
+  Failure failure;
+  failure.severity = Severity::kChunk;
+  failure.cause = Cause::kStore;
+  failure.reason = "store";
+  failure.message = why;
+  return {done.chunk, std::move(failure), 0};
+}
+
 }  // namespace
 
 Mirrors::Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store)
@@ -45,17 +55,21 @@ void Mirrors::tell(const Event& told, const Counters& counters) {
   Event event = told;
   if (auto* done = std::get_if<ChunkDone>(&event); done != nullptr && !done->transcription) {
     // A result of an earlier run: its place is this run's, its text the stored one.
-    if (const auto stored = recovered_.find(done->chunk->index)) {
+    const auto stored = recovered_.find(done->chunk->index);
+    if (stored) {
       const auto& earlier = std::get<ChunkDone>(*stored);
       done->transcription = earlier.transcription;
       done->attempts = earlier.attempts;
       done->latency = earlier.latency;
     } else {
-      done->transcription = std::make_shared<Transcription>();
+      const std::string& why = stored.error().message;
+      if (!unreadable_) unreadable_ = WriteError{why + "; start the job again"};
+      event = unreadable(*done, why);
     }
   }
-  store_.record(event);
-  if (persistent_) note_store(persistent_->record(event));
+  if (writer_ && writer_->reads_store()) store_.record(event);
+  // What the store holds is not overwritten with a failure to read it.
+  if (persistent_ && event.index() == told.index()) note_store(persistent_->record(event));
   std::optional<Outcome> outcome;
   if (const auto* change = std::get_if<StateChanged>(&event)) {
     // The last change is told with the end, behind all results.
@@ -142,6 +156,7 @@ void Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
   end.text = std::move(text_);
   end.text_truncated = text_truncated_;
   if (!early) finish_file(end, whole);
+  if (!end.incomplete_file) end.incomplete_file = std::move(unreadable_);
   if (persistent_) note_store(persistent_->finish());
   if (end.reason == JobReason::kStopped) {
     observer_.on_stopped(end.counters);

@@ -55,8 +55,9 @@ class Mirrors {
   std::unique_ptr<PersistentStore> persistent_;
   bool resumed_ = false;
   bool store_failing_ = false;
-  MemoryJobStore recovered_;  // results of earlier runs
-  MemoryJobStore store_;
+  MemoryJobStore recovered_;              // results of earlier runs
+  std::optional<WriteError> unreadable_;  // the first of them that could not be read back
+  MemoryJobStore store_;                  // for a writer that reads it
   Joiner joiner_;
   std::unique_ptr<TranscriptWriter> writer_;
   bool file_failing_ = false;

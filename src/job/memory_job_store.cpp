@@ -31,27 +31,23 @@ void MemoryJobStore::record(const Event& event) {
 }
 
 Status MemoryJobStore::for_each(const std::function<bool(const Outcome&)>& visit) {
-  std::string record;
   for (const auto& [index, position] : d_->positions) {
-    const Status read = d_->spool.read(position, record);
-    if (!read) return read;
-    const Result<StoredChunk> stored = from_record(record);
-    if (!stored) {
-      return Error{"Could not read back the result of chunk " + std::to_string(index) + ": " +
-                   stored.error().message + "."};
-    }
-    if (!visit(stored->outcome)) break;
+    const auto outcome = find(index);
+    if (!outcome) return outcome.error();
+    if (!visit(*outcome)) break;
   }
   return Success{};
 }
 
-std::optional<Outcome> MemoryJobStore::find(std::uint64_t index) const {
+Result<Outcome> MemoryJobStore::find(std::uint64_t index) const {
+  const std::string what = "The result of chunk " + std::to_string(index);
   const auto position = d_->positions.find(index);
+  if (position == d_->positions.end()) return Error{what + " is missing"};
   std::string record;
-  if (position == d_->positions.end() || !d_->spool.read(position->second, record))
-    return std::nullopt;
+  if (const Status read = d_->spool.read(position->second, record); !read)
+    return Error{what + " could not be read back: " + read.error().message};
   auto stored = from_record(record);
-  if (!stored) return std::nullopt;
+  if (!stored) return Error{what + " could not be read back: " + stored.error().message};
   return std::move(stored->outcome);
 }
 

@@ -1,10 +1,10 @@
-// The store of a run without Redis or journal. Keeps a few bytes per chunk; the records lie in an
-// unlinked temporary file once they exceed `spill_bytes`, so streams of days stay flat.
+// What is read again within the run: by the json transcript at its end, and of an earlier run's
+// results. Keeps a few bytes per chunk; the records lie in an unlinked temporary file once they
+// exceed `spill_bytes`, so streams of days stay flat.
 #pragma once
 
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "job/job_store.h"
@@ -17,8 +17,8 @@ class MemoryJobStore final : public JobStore {
   ~MemoryJobStore() override;
   void record(const Event& event) override;
   Status for_each(const std::function<bool(const Outcome&)>& visit) override;
-  // Absent when there is none, or when it can't be read back.
-  std::optional<Outcome> find(std::uint64_t index) const;
+  // An error when there is none, or when it can't be read back.
+  Result<Outcome> find(std::uint64_t index) const;
 
  private:
   struct Private;

@@ -54,9 +54,8 @@ Status RecordSpool::read(const Position& position, std::string& record) const {
                                  static_cast<off_t>(position.offset + done));
     if (size < 0 && errno == EINTR) continue;
     if (size <= 0) {
-      return Error{std::string("Could not read the results back from the temporary file in ") +
-                   g_get_tmp_dir() + ": " + (size < 0 ? g_strerror(errno) : "it was cut short") +
-                   ". Check that disk."};
+      return Error{std::string("The temporary file in ") + g_get_tmp_dir() + " can't be read: " +
+                   (size < 0 ? g_strerror(errno) : "it was cut short") + "; check that disk"};
     }
     done += static_cast<std::uint64_t>(size);
   }

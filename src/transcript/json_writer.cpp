@@ -61,6 +61,7 @@ class JsonWriter final : public TranscriptWriter {
   JsonWriter(std::string location, std::string job_id, bool resumed)
       : location_(std::move(location)), job_id_(std::move(job_id)), resumed_(resumed) {}
 
+  bool reads_store() const override { return true; }
   WriteStatus write(const Released&) override { return Success{}; }
 
   WriteStatus write_unsettled(const ChunkInfo& chunk) override {

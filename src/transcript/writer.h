@@ -43,6 +43,8 @@ class TranscriptWriter {
                                                                     const std::string& job_id,
                                                                     bool resumed = false);
 
+  // finish() reads the results from its `store`; else nobody needs to keep them.
+  virtual bool reads_store() const { return false; }
   // Appends one chunk's part; also tries again what could not be written before.
   virtual WriteStatus write(const Released& released) = 0;
   // A span that was never settled (the job ended before): written as a hole.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "job/memory_job_store.h"
+#include "open_files.h"
 #include "outcomes.h"
 
 #include "check_main.h"
@@ -39,20 +40,12 @@ bool in_child(bool (*body)()) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-std::size_t open_files() {
-  std::size_t count = 0;
-  GDir* directory = g_dir_open("/proc/self/fd", 0, nullptr);
-  while (g_dir_read_name(directory) != nullptr) ++count;
-  g_dir_close(directory);
-  return count;
-}
-
 }  // namespace
 
 // Zero: every record goes to the file; 1000: some; a lot: none.
 START_TEST(gives_back_in_index_order) {
   const std::size_t spill[] = {0, 1, 1000, 1000000};
-  const std::size_t before = open_files();
+  const std::size_t before = testing::open_files();
   {
     MemoryJobStore store(spill[_i]);
     for (std::uint64_t i = 0; i < 500; ++i) {
@@ -63,9 +56,9 @@ START_TEST(gives_back_in_index_order) {
     const auto texts = texts_in(store);
     ck_assert_uint_eq(texts.size(), 500);
     for (std::uint64_t i = 0; i < 500; ++i) ck_assert(texts[i] == text_of(i));
-    ck_assert_uint_eq(open_files(), before + (_i < 3 ? 1 : 0));
+    ck_assert_uint_eq(testing::open_files(), before + (_i < 3 ? 1 : 0));
   }
-  ck_assert_uint_eq(open_files(), before);
+  ck_assert_uint_eq(testing::open_files(), before);
 }
 END_TEST
 
@@ -121,6 +114,24 @@ static bool limited_file() {
   return read.ok() && next == 300;
 }
 
+// Every record is asked for, one is gone.
+START_TEST(what_can_not_be_read_back_is_an_error) {
+  MemoryJobStore store(0);
+  for (std::uint64_t i = 0; i < 5; ++i) store.record(make_done(i, text_of(i)));
+  ck_assert(store.find(4).ok());
+  ck_assert(!store.find(5).ok());
+  const std::string file = testing::last_unlinked_file();
+  ck_assert_int_eq(truncate(file.c_str(), 300), 0);
+  ck_assert(store.find(0).ok());
+  const auto found = store.find(4);
+  ck_assert(!found.ok());
+  ck_assert_msg(found.error().message.find("chunk 4 could not be read back") != std::string::npos,
+                "%s", found.error().message.c_str());
+  const Status read = store.for_each([](const Outcome&) { return true; });
+  ck_assert(!read.ok());
+}
+END_TEST
+
 START_TEST(full_disk_loses_nothing) { ck_assert(in_child(limited_file)); }
 END_TEST
 
@@ -145,6 +156,7 @@ static Suite* make_suite() {
   tcase_add_test(tcase, only_settled_chunks_are_kept);
   tcase_add_test(tcase, the_later_outcome_counts);
   tcase_add_test(tcase, stops_when_told);
+  tcase_add_test(tcase, what_can_not_be_read_back_is_an_error);
   tcase_add_test(tcase, full_disk_loses_nothing);
   tcase_add_test(tcase, no_directory_loses_nothing);
   suite_add_tcase(suite, tcase);

@@ -1,0 +1,157 @@
+// What the mirrors do with results of an earlier run, and what they keep.
+#include <glib.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mirrors.h"
+#include "open_files.h"
+#include "outcomes.h"
+
+#include "check_main.h"
+
+namespace transcribe {
+namespace {
+
+constexpr std::size_t kMegabyte = 1024 * 1024;
+
+class Recorder final : public EngineObserver {
+ public:
+  std::vector<Released> released;
+  std::optional<JobEnd> end;
+
+  void on_state(const StateChanged&, const Counters&) noexcept override {}
+  void on_queued(const ChunkQueued&, const Counters&) noexcept override {}
+  void on_retry(const ChunkRetry&) noexcept override {}
+  void on_released(const Released& one, const Counters&) noexcept override {
+    released.push_back(one);
+  }
+  void on_file_error(const WriteError&) noexcept override {}
+  void on_file_recovered() noexcept override {}
+  void on_store_error(const std::string&) noexcept override {}
+  void on_store_recovered() noexcept override {}
+  void on_end(const JobEnd& told) noexcept override { end = told; }
+  void on_stopped(const Counters&) noexcept override {}
+};
+
+// Holds two chunks with long texts.
+class Store final : public PersistentStore {
+ public:
+  explicit Store(std::size_t& recorded) : recorded_(recorded) {}
+  Result<OpenedJob, StoreRefusal> open(const JobIdentity&, ResumePolicy,
+                                       const std::function<void(StoredChunk&&)>& found,
+                                       const std::function<void(const std::string&)>&) override {
+    for (std::uint64_t i = 0; i < 2; i++)
+      found({make_done(i, std::string(kMegabyte, i == 0 ? 'a' : 'b')), "digest"});
+    OpenedJob opened;
+    opened.resumed = true;
+    return opened;
+  }
+  Status record(const Event&) override {
+    recorded_++;
+    return Success{};
+  }
+  Status finish() override { return Success{}; }
+
+ private:
+  std::size_t& recorded_;
+};
+
+ChunkDone resumed(std::uint64_t index) {
+  ChunkDone done;
+  done.chunk = make_chunk(index);
+  done.resumed = true;
+  return done;
+}
+
+struct Place {
+  Place() : path(g_dir_make_tmp("mirrors-XXXXXX", nullptr)) {}
+  ~Place() {
+    for (const char* name : {"/t.txt", "/t.json"}) unlink((std::string(path.get()) + name).c_str());
+    rmdir(path.get());
+  }
+  std::string file(const char* name) const { return std::string(path.get()) + "/" + name; }
+  std::string contents(const char* name) const {
+    CharPtr text;
+    if (!g_file_get_contents(file(name).c_str(), out(text), nullptr, nullptr)) return "";
+    return text.get();
+  }
+  CharPtr path;
+};
+
+}  // namespace
+
+START_TEST(unreadable_result_makes_the_transcript_incomplete) {
+  const char* const name = _i == 0 ? "t.txt" : "t.json";
+  const Place place;
+  Recorder recorder;
+  std::size_t recorded = 0;
+  Mirrors mirrors(recorder, std::make_unique<Store>(recorded));
+  ck_assert(mirrors.open_store({}, ResumePolicy::kAuto).ok());
+  ck_assert(mirrors.open_file(place.file(name), TranscriptFormat::kAuto, "job").ok());
+  const std::string spilled = testing::last_unlinked_file();
+  ck_assert(!spilled.empty());
+  ck_assert_int_eq(truncate(spilled.c_str(), kMegabyte + 1000), 0);
+  mirrors.tell(resumed(0), Counters());
+  mirrors.tell(resumed(1), Counters());
+  mirrors.tell(make_done(2, "end"), Counters());
+  mirrors.tell_end({}, {});
+
+  ck_assert_uint_eq(recorder.released.size(), 3);
+  ck_assert_uint_eq(std::get<ChunkDone>(recorder.released[0].outcome).transcription->text.size(),
+                    kMegabyte);
+  const auto& failed = std::get<ChunkFailed>(recorder.released[1].outcome);
+  ck_assert(failed.failure.message.find("chunk 1 could not be read back") != std::string::npos);
+  ck_assert(recorder.end->incomplete_file.has_value());
+  ck_assert(recorder.end->incomplete_file->message.find("chunk 1 could") != std::string::npos);
+  // The store keeps what it has of chunk 1.
+  ck_assert_uint_eq(recorded, 2);
+  const std::string text = place.contents(name);
+  ck_assert_uint_gt(text.size(), kMegabyte);
+  ck_assert_msg(text.find("could not be read back") != std::string::npos ||
+                    text.find("not transcribed") != std::string::npos,
+                "%s", text.substr(kMegabyte).c_str());
+}
+END_TEST
+
+// Only json reads the results again.
+START_TEST(results_are_kept_for_those_who_read_them) {
+  const struct {
+    const char* name;
+    std::size_t files;
+  } cases[] = {{nullptr, 0}, {"t.txt", 1}, {"t.json", 1}};
+  for (const auto& one : cases) {
+    const Place place;
+    Recorder recorder;
+    const std::size_t before = testing::open_files();
+    Mirrors mirrors(recorder, nullptr);
+    if (one.name != nullptr)
+      ck_assert(mirrors.open_file(place.file(one.name), TranscriptFormat::kAuto, "job").ok());
+    for (std::uint64_t i = 0; i < 20; i++)
+      mirrors.tell(make_done(i, std::string(kMegabyte / 4, 'x')), Counters());
+    const bool json = one.name != nullptr && g_str_has_suffix(one.name, ".json");
+    ck_assert_uint_eq(testing::open_files(), before + one.files);
+    mirrors.tell_end({}, {});
+    ck_assert(!recorder.end->incomplete_file);
+    if (json) ck_assert_uint_gt(place.contents(one.name).size(), 5 * kMegabyte);
+  }
+}
+END_TEST
+
+namespace {
+
+Suite* make_suite() {
+  Suite* suite = suite_create("mirrors");
+  TCase* tests = tcase_create("mirrors");
+  tcase_add_loop_test(tests, unreadable_result_makes_the_transcript_incomplete, 0, 2);
+  tcase_add_test(tests, results_are_kept_for_those_who_read_them);
+  suite_add_tcase(suite, tests);
+  return suite;
+}
+
+}  // namespace
+}  // namespace transcribe
+
+TRANSCRIBE_CHECK_MAIN(transcribe::make_suite)
