@@ -37,7 +37,7 @@ void LimitCrowd::read(std::size_t process) {
   for (;;) {
     char* text = g_data_input_stream_read_line(stream, nullptr, nullptr, nullptr);
     if (!text) break;
-    const Line line{text[0], std::atoll(text + 1)};
+    const Line line{text[0], std::atoll(text + 1), g_get_real_time()};
     g_free(text);
     const std::lock_guard lock(mutex_);
     lines_[process].push_back(line);

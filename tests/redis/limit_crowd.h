@@ -19,6 +19,7 @@ class LimitCrowd {
   struct Line {
     char kind = 0;  // see limit_member.cpp
     std::int64_t value = 0;
+    std::int64_t said = 0;  // wall clock here, µs
   };
   using Lines = std::vector<Line>;
 
