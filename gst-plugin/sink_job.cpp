@@ -46,14 +46,7 @@ SinkJob::~SinkJob() = default;
 
 bool SinkJob::set_property(guint id, const GValue* value) {
   if (!set_sink_property(*settings_.lock(), id, value)) return false;
-  if (!is_live_property(id)) return true;
-  update();
-  if (no_prompt_ && !settings_.lock()->prompt.empty() && no_prompt_.exchange(false)) {
-    GST_ELEMENT_WARNING(sink_, RESOURCE, SETTINGS,
-                        ("prompt is not sent with response-format=diarized-json, which has none; "
-                         "unset it, or use another format from the next start on"),
-                        (nullptr));
-  }
+  if (is_live_property(id)) update();
   return true;
 }
 
@@ -140,7 +133,6 @@ bool SinkJob::open() {
     fresh_id_ = false;
     settings_.lock()->automatic_job_id = config->job_id;
   }
-  no_prompt_ = effective_format(config->request) == ResponseFormat::kDiarizedJson;
   stream_ready_ = false;
   messages_.reset(config->job_id);
   messages_.set_post_messages(settings.post_messages);
@@ -350,10 +342,6 @@ GstFlowReturn SinkJob::render(GstBuffer* buffer) {
   flow = wait_for_room(*current);
   if (flow != GST_FLOW_OK) return flow;
   (*stream_.lock())->begin(buffer);
-  return work_off(*current);
-}
-
-GstFlowReturn SinkJob::work_off(Engine& engine) {
   for (;;) {
     const Result<bool> more = (*stream_.lock())->step();
     if (!more) {
@@ -361,7 +349,7 @@ GstFlowReturn SinkJob::work_off(Engine& engine) {
       return GST_FLOW_ERROR;
     }
     if (!*more) return GST_FLOW_OK;
-    const GstFlowReturn flow = wait_for_room(engine);
+    flow = wait_for_room(*current);
     if (flow != GST_FLOW_OK) return flow;
   }
 }
@@ -371,9 +359,8 @@ GstFlowReturn SinkJob::gap(GstClockTime timestamp, GstClockTime duration) {
   if (!current || current->ended()) return GST_FLOW_OK;
   // Before the first buffer a gap only moves the time line.
   const GstFlowReturn flow = stream_ready_ ? wait_for_room(*current) : GST_FLOW_OK;
-  if (flow != GST_FLOW_OK) return flow;
-  (*stream_.lock())->gap(timestamp, duration);
-  return work_off(*current);
+  if (flow == GST_FLOW_OK) (*stream_.lock())->gap(timestamp, duration);
+  return flow;
 }
 
 GstFlowReturn SinkJob::drain() {

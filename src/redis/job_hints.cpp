@@ -30,16 +30,24 @@ JobHints::JobHints(std::string prefix, std::string job_id, std::string worker, M
       lease_(lease),
       random_(std::random_device{}()) {}
 
-RedisResult<Success> JobHints::refresh(JobLink& link, const Cancellation& cancellation) {
+RedisResult<Success> JobHints::tell(JobLink& link, bool works, const Cancellation& cancellation) {
   const auto now = link.time(cancellation);
   if (!now) return now.error();
   const auto lease = static_cast<std::uint64_t>(lease_.count());
-  const auto replies =
-      link.commands({{"ZADD", link.shared().index, std::to_string(*now + lease), job_id_},
-                     {"ZADD", link.shared().workers, std::to_string(*now), worker_}},
-                    cancellation);
+  std::vector<Command> commands = {
+      {"ZADD", link.shared().index, std::to_string(*now + lease), job_id_}};
+  if (works) commands.push_back({"ZADD", link.shared().workers, std::to_string(*now), worker_});
+  const auto replies = link.commands(commands, cancellation);
   if (!replies) return replies.error();
   return Success{};
+}
+
+RedisResult<Success> JobHints::announce(JobLink& link, const Cancellation& cancellation) {
+  return tell(link, false, cancellation);
+}
+
+RedisResult<Success> JobHints::refresh(JobLink& link, const Cancellation& cancellation) {
+  return tell(link, true, cancellation);
 }
 
 RedisResult<Success> JobHints::leave(JobLink& link, const Cancellation& cancellation) {

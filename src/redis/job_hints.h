@@ -17,7 +17,9 @@ class JobHints {
  public:
   JobHints(std::string prefix, std::string job_id, std::string worker, Milliseconds lease);
 
-  // The job is there and its owner lives.
+  // The job will be there.
+  RedisResult<Success> announce(JobLink& link, const Cancellation& cancellation);
+  // It is there and its owner lives.
   RedisResult<Success> refresh(JobLink& link, const Cancellation& cancellation);
   // The job needs no owner any more.
   RedisResult<Success> leave(JobLink& link, const Cancellation& cancellation);
@@ -27,6 +29,8 @@ class JobHints {
   Nanoseconds next_reap();
 
  private:
+  RedisResult<Success> tell(JobLink& link, bool works, const Cancellation& cancellation);
+
   const std::string prefix_;
   const std::string job_id_;
   const std::string worker_;

@@ -63,11 +63,17 @@ RedisResult<Success> JobLink::open(const Cancellation& cancellation) {
 }
 
 RedisResult<Success> JobLink::prepare(const Cancellation& cancellation) {
-  if (auto loaded = script_.load(*connection_, timeout_, cancellation); !loaded) return loaded;
   const auto info = connection_->call({"INFO"}, timeout_, cancellation);
   if (!info && !keeps_connection(info.error().fault)) return info.error();
+  // Before the script: of a stranger the server reads no long argument.
+  if (!info && info.error().message.starts_with("NOAUTH")) {
+    return RedisError{RedisFault::kRefused,
+                      "the server wants a password (NOAUTH); write it, and the user where there is "
+                      "one, in redis-uri"};
+  }
   run_id_.clear();
   if (info) warn(info->text);
+  if (auto loaded = script_.load(*connection_, timeout_, cancellation); !loaded) return loaded;
   const auto probe = call({"probe", {config_.shared.index, config_.shared.workers}}, cancellation);
   if (!probe) return probe.error();
   if (auto problem = problem_of_probe(*probe)) return std::move(*problem);

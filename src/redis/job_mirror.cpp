@@ -94,7 +94,7 @@ bool JobMirror::collect() {
   if (end_ != End::kNone) return true;
   for (const Event& event : events) session_.outbox.add(event, session_.ownership.epoch);
   if (release) session_.outbox.release();
-  if (outage_) session_.outbox.drop_advisory();
+  if (tell_again_) session_.outbox.drop_advisory();
   return true;
 }
 
@@ -106,6 +106,10 @@ void JobMirror::step() {
   }
   const TimePoint now = session_.clock.now();
   if (session_.beat_at <= now && !beat()) return;
+  if (tell_again_) {
+    session_.outbox.tell_again();
+    tell_again_ = false;
+  }
   if (reap_at_ <= now && !reap()) return;
   send();
 }
@@ -225,10 +229,6 @@ bool JobMirror::beat() {
   const auto answer = session_.beat(cancellation_);
   if (!answer) return fail(answer.error());
   if (!judge(*answer)) return false;
-  if (tell_again_ && phase_ == Phase::kReady) {
-    session_.outbox.tell_again();
-    tell_again_ = false;
-  }
   succeed();
   return true;
 }
@@ -243,7 +243,7 @@ bool JobMirror::reap() {
 void JobMirror::send() {
   const auto calls = session_.outbox.next(session_.clock.now());
   if (!calls) return turn_off(calls.error().message);
-  if (calls->empty()) return report_recovery();
+  if (calls->empty()) return succeed();
   const JobLink::Answers result = session_.link.run(*calls, cancellation_);
   std::vector<bool> carried_out;
   std::optional<RedisError> error = result.lost;
@@ -292,8 +292,9 @@ bool JobMirror::judge(const JobAnswer& answer) {
                     "claim too late (redis-lease); start it again with the same job-id to go on"
               : "Job \"" + job_id + "\" was taken over by " + describe_owner(answer.text(1)) +
                     "; this run ends, and changes nothing of it any more";
-      end(End::kTakenOver, message);
+      end_ = End::kTakenOver;
       observer_.on_taken_over(message);
+      end(End::kTakenOver, message);
       return false;
     }
     case JobAnswer::Word::kTerminal:
@@ -354,15 +355,9 @@ bool JobMirror::fail(const RedisError& error) {
 
 void JobMirror::succeed() {
   policy_.succeeded();
+  if (!outage_ || phase_ != Phase::kReady || tell_again_) return;
   if (!catch_up_) catch_up_ = session_.outbox.queued();
-  report_recovery();
-}
-
-void JobMirror::report_recovery() {
-  if (!outage_ || !catch_up_ || phase_ != Phase::kReady || tell_again_ ||
-      session_.outbox.carried_out() < *catch_up_) {
-    return;
-  }
+  if (session_.outbox.carried_out() < *catch_up_) return;
   outage_ = false;
   {
     auto s = state_.lock();
@@ -383,8 +378,9 @@ void JobMirror::finish_stored() {
 
 void JobMirror::turn_off(const std::string& message) {
   const std::string text = message + ". Nothing of it is stored in Redis any more in this run";
-  end(End::kOff, text);
+  end_ = End::kOff;
   observer_.on_store_off(text);
+  end(End::kOff, text);
 }
 
 void JobMirror::end(End how, const std::string& why) {

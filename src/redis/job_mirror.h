@@ -66,7 +66,6 @@ class JobMirror {
   void judge_foreign_end(const std::string& state);
   bool fail(const RedisError& error);
   void succeed();
-  void report_recovery();
   void finish_stored();
   void turn_off(const std::string& message);
   void end(End how, const std::string& why);

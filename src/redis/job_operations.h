@@ -19,7 +19,9 @@ struct JobOperation {
   JobState state = JobState::kQueued;    // of kMove
 
   // What only tells how things go: may be lost in an outage.
-  bool advisory() const { return kind == Kind::kBegin || kind == Kind::kProgress; }
+  bool advisory() const {
+    return kind == Kind::kBegin || (kind == Kind::kProgress && arguments[1] != "0");
+  }
   bool settles() const { return kind == Kind::kDone || kind == Kind::kFail || kind == Kind::kSkip; }
   // After it this owner writes nothing any more.
   bool last() const { return kind == Kind::kMove && state != JobState::kProcessing; }

@@ -60,7 +60,7 @@ void JobOutbox::add(const Event& event, std::uint64_t epoch) {
     JobOperation move = move_operation(*change);
     ends_ = move.last();
     // The counters in the last event are final.
-    if (ends_ && total_ != told_total_) push(progress_operation(total_, 0));
+    if (ends_ && total_ > 0) push(progress_operation(total_, 0));
     if (ends_) progress_due_.reset();
     push(std::move(move));
   } else if (const auto* queued = std::get_if<ChunkQueued>(&event)) {
@@ -160,12 +160,7 @@ void JobOutbox::drop_advisory() {
       std::erase_if(queue_, [](const JobOperation& operation) { return operation.advisory(); });
   queued_ -= dropped;
   told_total_ = 0;
-  if (!ends_) {
-    if (!progress_due_) progress_due_ = progress_at_ + kProgressInterval;
-  } else if (!queue_.empty()) {
-    queue_.push_front(progress_operation(total_, 0));
-    queued_++;
-  }
+  if (!ends_ && !progress_due_) progress_due_ = progress_at_ + kProgressInterval;
 }
 
 std::string JobOutbox::missing() const {

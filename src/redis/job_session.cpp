@@ -49,6 +49,11 @@ JobLink::Config make_link(const RedisJobSettings& settings, const std::string& j
           SharedKeys(settings.key_prefix), new_token()};
 }
 
+std::string worker_name(const std::string& job_id) {
+  const JobOwner owner = JobOwner::here();
+  return owner.host + ":" + std::to_string(owner.process) + ":" + job_id;
+}
+
 }  // namespace
 
 JobSession::JobSession(const RedisJobSettings& settings, const JobIdentity& identity,
@@ -61,7 +66,7 @@ JobSession::JobSession(const RedisJobSettings& settings, const JobIdentity& iden
 
 RedisResult<JobAnswer> JobSession::create(const Cancellation& cancellation) {
   // Before the job is there, so that none is without a hint.
-  if (const auto told = hints.refresh(link, cancellation); !told) return told.error();
+  if (const auto told = hints.announce(link, cancellation); !told) return told.error();
   auto answer = link.call(request.create(""), cancellation);
   if (answer && answer->word == JobAnswer::Word::kLocked) {
     const auto owner = JobOwner::parse(answer->text(0));
@@ -75,7 +80,6 @@ RedisResult<JobAnswer> JobSession::create(const Cancellation& cancellation) {
     case JobAnswer::Word::kDup:
       ownership = read_ownership(*answer);
       link.set_epoch(ownership.epoch);
-      beat_at = clock.now() + request.lease / 3;
       break;
     case JobAnswer::Word::kCompleted:
     case JobAnswer::Word::kFailed:
@@ -109,7 +113,7 @@ RedisResult<Success> JobSession::scan(const std::string& key, const Cancellation
     const auto& fields = reply.elements[1].elements;
     for (std::size_t i = 0; i + 1 < fields.size(); i += 2)
       visit(fields[i].text, fields[i + 1].text);
-    if (owned() && clock.now() >= beat_at) {
+    if (owned() && link.is_open() && clock.now() >= beat_at) {
       if (const auto answer = beat(cancellation); !answer) return answer.error();
     }
   } while (cursor != "0");

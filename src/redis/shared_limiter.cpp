@@ -17,8 +17,6 @@ using namespace std::chrono_literals;
 constexpr Nanoseconds kAskAhead = 1s;
 // A grant that could not be used for that long is not used any more: it would crowd others.
 constexpr Nanoseconds kStale = 2s;
-// A grant before the end of a hold is not used either, but for the latency of what told of both.
-constexpr Nanoseconds kLatency = 100ms;
 constexpr Nanoseconds kSettling = 10s;   // longer than anybody takes to come back
 constexpr Nanoseconds kMemory = 30s;     // of a count of members that was higher
 constexpr double kLongestTurn = 3600e6;  // µs; what the script takes
@@ -64,16 +62,14 @@ TimePoint SharedLimiter::due(State& state, Place& place, TimePoint now) {
   const double rate = local_->current_rate(now);
   if (!(rate > 0)) return place.local.due;
 
-  TimePoint turn = std::max(place.local.due, state.held_until);
+  TimePoint turn = place.local.due;
   if (state.lost || now < state.settled_at) {
     state.share.set_rate(now, rate / state.members, state.burst / state.members);
     const TimePoint share = state.share.peek(now);
     turn = std::max(turn, state.lost ? share : std::min(share, state.settled_at));
   }
   if (place.phase == Phase::kGranted) {
-    const TimePoint granted = place.grant.due;
-    if (std::max(turn, now) - granted <= kStale && granted + kLatency >= state.held_until)
-      return std::max(turn, granted);
+    if (std::max(turn, now) - place.grant.due <= kStale) return std::max(turn, place.grant.due);
     source_->give_back(place.grant);
     place.phase = Phase::kIdle;
   }
@@ -136,7 +132,7 @@ void SharedLimiter::release(const Reservation& reservation) {
 }
 
 void SharedLimiter::hold(TimePoint until) {
-  on_held(until);
+  local_->hold(until);
   source_->hold(until);
 }
 
@@ -184,11 +180,7 @@ void SharedLimiter::on_refused(std::uint64_t ticket, TimePoint again) {
   wake();
 }
 
-void SharedLimiter::on_held(TimePoint until) {
-  auto state = state_.lock();
-  state->held_until = std::max(state->held_until, until);
-  local_->hold(until);
-}
+void SharedLimiter::on_held(TimePoint until) { local_->hold(until); }
 
 // A server that was emptied knows fewer members than there are.
 void SharedLimiter::on_members(unsigned count, TimePoint now) {

@@ -156,7 +156,7 @@ struct Model {
     const auto found = chunks.find(index);
     if (found != chunks.end()) {
       if (found->second == status) return "DUP";
-      if (found->second != "failed" || status != "done") return "ALREADY";
+      if (found->second == "done") return "ALREADY";
     }
     chunks[index] = status;
     inflight.erase(index);
@@ -304,7 +304,7 @@ class Walk {
         words.insert(words.end(), {std::to_string(at), any_record(status, at)});
         if (!open) continue;
         const auto is = model_.chunks.find(at);
-        if (is == model_.chunks.end() || (is->second == "failed" && status != "failed")) {
+        if (is == model_.chunks.end() || (is->second != "done" && is->second != status)) {
           model_.chunks[at] = status;
           model_.inflight.erase(at);
           model_.quiet = true;

@@ -35,7 +35,8 @@
 --             put: seq cancel added · other fenced operations: seq cancel
 -- OK, RESUMED, DUP of create and reset: epoch attempt done failed skipped seq previous-state
 -- DUP         seq cancel: it is in effect already
--- ALREADY     seq cancel status: the chunk is settled, as done, failed or skipped
+-- ALREADY     seq cancel status: the chunk is settled, as done, failed or skipped; what is done
+--             stays, the others may be settled otherwise by done, fail, skip and put
 -- TERMINAL    state seq done failed skipped: the job has ended
 -- RELEASED    state: this token gave the job back; all it sent before is in effect
 -- FENCED      epoch owner: somebody else has the job now
@@ -583,8 +584,13 @@ function ops.retry()
   return answer('OK')
 end
 
--- A chunk is stored once; only a failed one may still become something better.
-local function settle(status, index, record)
+-- `is`: how the chunk was settled before. A failed or skipped chunk may become something else in a
+-- later run; done is final.
+local function settle(status, is, index, record)
+  if is == 'skipped' then
+    skipped = skipped - 1
+    call('HDEL', CHUNKS, index)
+  end
   if status == 'failed' then
     call('HSET', CERR, index, record)
     call('HDEL', INFLIGHT, index)
@@ -613,8 +619,8 @@ local function settle_one(status, ...)
   if not record or readable(record) ~= status then return bad('record') end
   local is = settled_as(index)
   if is == status then return answer('DUP') end
-  if is and not (is == 'failed' and status == 'done') then return answer('ALREADY', is) end
-  settle(status, index, record)
+  if is == 'done' then return answer('ALREADY', is) end
+  settle(status, is, index, record)
   count()
   local extra = {...}
   for _, value in ipairs({counters()}) do extra[#extra + 1] = value end
@@ -640,8 +646,8 @@ function ops.put()
   local added = 0
   for i = 4, #ARGV, 2 do
     local status, is = readable(ARGV[i + 1]), settled_as(ARGV[i])
-    if not is or (is == 'failed' and status ~= 'failed') then
-      settle(status, ARGV[i], ARGV[i + 1])
+    if is ~= 'done' and is ~= status then
+      settle(status, is, ARGV[i], ARGV[i + 1])
       added = added + 1
     end
   end

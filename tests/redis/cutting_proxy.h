@@ -1,0 +1,41 @@
+// A way to a Redis server that can be cut at any byte of what the server says.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <thread>
+
+namespace transcribe {
+
+// Passes on everything in both directions. A connection ends as soon as `limit(n)` bytes of replies
+// went through it, every other one with a reset; n counts the connections from 0. A limit of 0 lets
+// the first request through and none of its answer.
+class CuttingProxy {
+ public:
+  using Limit = std::function<std::uint64_t(unsigned)>;
+  static constexpr std::uint64_t kUnlimited = UINT64_MAX;
+
+  CuttingProxy(std::uint16_t server, Limit limit);
+  ~CuttingProxy();
+  CuttingProxy(const CuttingProxy&) = delete;
+  CuttingProxy& operator=(const CuttingProxy&) = delete;
+
+  std::string uri() const { return "redis://127.0.0.1:" + std::to_string(port_); }
+  unsigned connections() const { return connections_; }
+
+ private:
+  void run();
+  void pass(int client, std::uint64_t limit);
+
+  const std::uint16_t server_;
+  const Limit limit_;
+  int listener_ = -1;
+  int wake_[2] = {-1, -1};
+  std::uint16_t port_ = 0;
+  std::atomic<unsigned> connections_{0};
+  std::thread thread_;
+};
+
+}  // namespace transcribe
