@@ -56,14 +56,14 @@ RedisResult<Success> JobFollower::step() {
   if (last_.empty())
     if (const auto begun = begin(); !begun) return begun.error();
   // Before the events: what is read after the end is complete.
-  const auto before = redis_.ask_all({{"GET", keys_.key("state")}});
+  const auto before = redis_.ask_all({{"GET", keys_.state}});
   if (!before) return before.error();
   const std::string state = before->front().text;
   const bool ended = state == "COMPLETED" || state == "FAILED";
 
   transcribe::Command question = {"XREAD", "COUNT", "100"};
   if (!ended) question.insert(question.end(), {"BLOCK", kBlockMs});
-  question.insert(question.end(), {"STREAMS", keys_.stream(), last_});
+  question.insert(question.end(), {"STREAMS", keys_.stream, last_});
   const auto read = redis_.ask_all({question});
   if (!read) return read.error();
   if (!read->front().elements.empty()) {
@@ -83,8 +83,8 @@ RedisResult<Success> JobFollower::step() {
 
 // Where the events stand first, then the keys: nothing falls between.
 RedisResult<Success> JobFollower::begin() {
-  const auto replies = redis_.ask_all({{"XREVRANGE", keys_.stream(), "+", "-", "COUNT", "1"},
-                                       {"HMGET", keys_.key("meta"), "state", "reason"}});
+  const auto replies = redis_.ask_all({{"XREVRANGE", keys_.stream, "+", "-", "COUNT", "1"},
+                                       {"HMGET", keys_.meta, "state", "reason"}});
   if (!replies) return replies.error();
   std::string last = "0-0";
   std::int64_t seq = 0;
@@ -102,14 +102,14 @@ RedisResult<Success> JobFollower::begin() {
 }
 
 RedisResult<Success> JobFollower::read_keys() {
-  const auto meta = redis_.ask_all({{"HMGET", keys_.key("meta"), "created_ms", "restored_ms"}});
+  const auto meta = redis_.ask_all({{"HMGET", keys_.meta, "created_ms", "restored_ms"}});
   if (!meta) return meta.error();
   const auto times = texts(meta->front());
   // Equal: Redis had lost when that was; the job is the same.
   if (times[0] != times[1]) start_over(number(times[0]));
-  auto chunks = redis_.records(keys_.key("chunks"));
+  auto chunks = redis_.records(keys_.chunks);
   if (!chunks) return chunks.error();
-  auto failed = redis_.records(keys_.key("cerr"));
+  auto failed = redis_.records(keys_.errors);
   if (!failed) return failed.error();
   chunks->merge(*failed);
   for (const auto& [index, record] : *chunks) show(index, record);
@@ -159,7 +159,7 @@ RedisResult<Success> JobFollower::take_chunk(const Event& event) {
     return Success{};
   }
   const auto replies = redis_.ask_all(
-      {{"HGET", keys_.key(status == "failed" ? "cerr" : "chunks"), at(event, "idx")}});
+      {{"HGET", status == "failed" ? keys_.errors : keys_.chunks, at(event, "idx")}});
   if (!replies) return replies.error();
   // Where it is gone, what came later tells of it.
   if (!replies->front().is_nil()) {
@@ -213,8 +213,8 @@ void JobFollower::tell_state(const std::string& state, const std::string& reason
 RedisResult<Success> JobFollower::finish(const std::string& state) {
   // Since the last gap the events may not have been all.
   if (const auto all = read_keys(); !all) return all.error();
-  const auto replies = redis_.ask_all(
-      {{"HGET", keys_.key("meta"), "reason"}, {"HGET", keys_.key("error"), "message"}});
+  const auto replies =
+      redis_.ask_all({{"HGET", keys_.meta, "reason"}, {"HGET", keys_.error, "message"}});
   if (!replies) return replies.error();
   const std::string reason = replies->at(0).text;
   const std::string message = replies->at(1).text;

@@ -35,7 +35,7 @@ class JobFollower {
 
   JobRedis& redis_;
   Screen& screen_;
-  const JobKeys keys_;
+  const transcribe::JobKeys keys_;
   const std::string id_;
   std::string last_;                            // id of the last event read; empty: not begun
   std::int64_t seq_ = 0;                        // its number

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "redis/job_owner.h"
 #include "redis/script_client.h"
 #include "redis/scripts.h"
 
@@ -42,14 +43,14 @@ std::optional<RedisError> first_error(const std::vector<Reply>& replies) {
   return std::nullopt;
 }
 
-void append_questions(std::vector<Command>& commands, const JobKeys& keys) {
-  commands.push_back({"GET", keys.key("state")});
-  commands.push_back({"HMGET", keys.key("meta"), "reason", "since_ms", "created_ms"});
-  commands.push_back({"HMGET", keys.key("progress"), "total", "done", "failed", "skipped",
-                      "inflight", "audio_ms", "updated_ms"});
+void append_questions(std::vector<Command>& commands, const transcribe::JobKeys& keys) {
+  commands.push_back({"GET", keys.state});
+  commands.push_back({"HMGET", keys.meta, "reason", "since_ms", "created_ms"});
+  commands.push_back({"HMGET", keys.progress, "total", "done", "failed", "skipped", "inflight",
+                      "audio_ms", "updated_ms"});
   commands.push_back(
-      {"HMGET", keys.key("ctl"), "owner", "lease", "retention", "attempt", "cancel", "token"});
-  commands.push_back({"HMGET", keys.key("error"), "code", "message"});
+      {"HMGET", keys.control, "owner", "lease", "retention", "attempt", "cancel", "token"});
+  commands.push_back({"HMGET", keys.error, "code", "message"});
 }
 
 JobView read_answers(const std::string& id, const std::vector<Reply>& replies) {
@@ -74,6 +75,8 @@ JobView read_answers(const std::string& id, const std::vector<Reply>& replies) {
   view.updated_ms = number(words[6]);
   words = texts(replies[3]);
   view.owner = words[5].empty() ? "" : words[0];
+  const auto owner = transcribe::JobOwner::parse(view.owner);
+  view.owner_is_dead = owner && owner->is_dead();
   view.lease_ms = number(words[1]);
   view.retention_ms = number(words[2]);
   view.starts = number(words[3]);
@@ -85,14 +88,6 @@ JobView read_answers(const std::string& id, const std::vector<Reply>& replies) {
 }
 
 }  // namespace
-
-std::vector<std::string> JobKeys::all() const {
-  std::vector<std::string> keys = {stream_};
-  for (const char* name :
-       {"state", "meta", "progress", "error", "ctl", "chunks", "inflight", "cerr"})
-    keys.push_back(key(name));
-  return keys;
-}
 
 bool valid_job_id(const std::string& id) {
   return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), is_id_character);
@@ -216,9 +211,9 @@ RedisResult<Records> JobRedis::records(const std::string& key) {
 RedisResult<std::vector<std::string>> JobRedis::run(const std::string& id, const std::string& op,
                                                     const std::vector<std::string>& arguments) {
   // The key's node first: EVALSHA there, not at whatever node was connected to.
-  if (const auto known = ask({{"GET", keys(id).key("state")}}); !known) return known.error();
+  if (const auto known = ask({{"GET", keys(id).state}}); !known) return known.error();
   if (auto error = connect()) return std::move(*error);
-  transcribe::ScriptClient::Call call{keys(id).all(), {op, "0", ""}};
+  transcribe::ScriptClient::Call call{keys(id).all, {op, "0", ""}};
   call.arguments.insert(call.arguments.end(), arguments.begin(), arguments.end());
   const transcribe::ScriptClient script{std::string(transcribe::kJobScript)};
   auto answer = script.run(*connection_, {call}, kTimeout, never_);

@@ -11,18 +11,7 @@
 
 #include "job/chunk_record.h"
 #include "redis/connection.h"
-
-// The names of a job's keys. `id` must be valid_job_id().
-class JobKeys {
- public:
-  JobKeys(const std::string& prefix, const std::string& id) : stream_(prefix + ":jobs:" + id) {}
-  const std::string& stream() const { return stream_; }
-  std::string key(const char* name) const { return "{" + stream_ + "}:" + name; }
-  std::vector<std::string> all() const;  // as the script wants them
-
- private:
-  std::string stream_;
-};
+#include "redis/job_keys.h"
 
 bool valid_job_id(const std::string& id);
 
@@ -39,8 +28,8 @@ struct JobView {
   std::int64_t skipped = 0;
   std::int64_t inflight = 0;
   std::int64_t audio_ms = 0;
-  std::string owner;  // empty: none
-  std::int64_t lease_ms = 0;
+  std::string owner;          // empty: none
+  std::int64_t lease_ms = 0;  // its end
   std::int64_t retention_ms = 0;
   std::int64_t starts = 0;
   std::string cancel;  // note of who asked for the end
@@ -51,7 +40,9 @@ struct JobView {
 
   bool ended() const { return state == "COMPLETED" || state == "FAILED"; }
   bool owned() const { return !ended() && !owner.empty(); }
-  bool owner_lives() const { return owned() && lease_ms > now_ms; }
+  bool leased() const { return owned() && lease_ms > now_ms; }
+  bool owner_is_dead = false;  // as seen from this host
+  bool owner_lives() const { return leased() && !owner_is_dead; }
 };
 
 // One that can't be read has the reason.
@@ -82,7 +73,8 @@ class JobRedis {
                                                         const std::string& op,
                                                         const std::vector<std::string>& arguments);
 
-  JobKeys keys(const std::string& id) const { return JobKeys(prefix_, id); }
+  // `id` must be valid_job_id().
+  transcribe::JobKeys keys(const std::string& id) const { return {prefix_, id}; }
   std::string address() const { return settings_.uri.address(); }
 
  private:

@@ -10,6 +10,7 @@
 
 #include "job_follow.h"
 #include "job_redis.h"
+#include "redis/job_owner.h"
 
 namespace {
 
@@ -40,17 +41,17 @@ std::string local_time(std::int64_t ms) {
   return text;
 }
 
-// "host boot process start" as "host:process".
+// "host:process"
 std::string owner_name(const JobView& job) {
-  const std::string text = clean(job.owner);
-  char** words = g_strsplit(text.c_str(), " ", -1);
-  const std::string name =
-      g_strv_length(words) == 4 ? std::string(words[0]) + ":" + words[2] : text;
-  g_strfreev(words);
-  return name;
+  const auto owner = transcribe::JobOwner::parse(job.owner);
+  return clean(owner ? owner->host + ":" + std::to_string(owner->process) : job.owner);
 }
 
-std::string silence(const JobView& job) { return age(job.now_ms - job.lease_ms); }
+// Of an owner that does not live.
+std::string fate(const JobView& job) {
+  if (job.owner_is_dead) return "its owner is dead";
+  return "its lease ended " + age(job.now_ms - job.lease_ms) + " ago";
+}
 
 // What a person should know first.
 std::string note(const JobView& job) {
@@ -58,7 +59,7 @@ std::string note(const JobView& job) {
   if (job.state == "FAILED")
     return clean(job.error.empty() ? job.reason : job.reason + ": " + job.error);
   if (job.ended()) return "";
-  if (job.owned() && !job.owner_lives()) return "its lease ended " + silence(job) + " ago";
+  if (job.owned() && !job.owner_lives()) return fate(job);
   if (!job.owned()) return "nobody works on it";
   if (!job.cancel.empty()) return "asked to end: " + clean(job.cancel);
   return "";
@@ -145,8 +146,7 @@ void print_what_next(const JobView& job) {
 
 std::string owner_text(const JobView& job) {
   if (!job.owned()) return "nobody";
-  return owner_name(job) +
-         (job.owner_lives() ? ", alive" : ", silent: its lease ended " + silence(job) + " ago");
+  return owner_name(job) + (job.owner_lives() ? ", alive" : "; " + fate(job));
 }
 
 ExitCode print_status(JobRedis& redis, const std::string& id) {
@@ -155,9 +155,9 @@ ExitCode print_status(JobRedis& redis, const std::string& id) {
   const JobView& job = views->front();
   if (!job.unreadable.empty()) return fail(kError, job.unreadable);
   if (job.state.empty()) return no_job(redis, id);
-  const auto meta = redis.scan_hash(redis.keys(id).key("meta"));
+  const auto meta = redis.scan_hash(redis.keys(id).meta);
   if (!meta) return fail(kError, meta.error().message);
-  const auto failed = redis.records(redis.keys(id).key("cerr"));
+  const auto failed = redis.records(redis.keys(id).errors);
   if (!failed) return fail(kError, failed.error().message);
 
   const auto ago = [&](std::int64_t time) {
@@ -215,7 +215,7 @@ ExitCode cancel_job(JobRedis& redis, const std::string& id) {
 
   auto views = redis.view({id});
   if (!views) return fail(kError, views.error().message);
-  if (views->front().owned() && !views->front().owner_lives()) {
+  if (views->front().owned() && !views->front().leased()) {
     const auto reaped = redis.run(id, "reap", {});
     if (!reaped) return fail(kError, reaped.error().message);
     views = redis.view({id});
@@ -229,6 +229,12 @@ ExitCode cancel_job(JobRedis& redis, const std::string& id) {
     print(word == "TERMINAL" ? "The job " + id + " was cancelled before."
           : cancelled        ? "Nobody worked on the job " + id + "; it is cancelled."
                              : "The job " + id + " has ended: " + job.state + ".");
+    return kComplete;
+  }
+  if (job.owner_is_dead) {
+    print("The owner of the job " + id + ", " + owner_name(job) +
+          ", is dead. Any other process at this Redis ends the job when its lease is over, in " +
+          age(job.lease_ms - job.now_ms) + "; so does this command, given again then.");
     return kComplete;
   }
   print("Asked " + owner_name(job) + " to end the job " + id +
@@ -286,6 +292,6 @@ Retry look_at_retry(const std::string& id, const JobOptions& options) {
   if (job.state.empty())
     return {kNoJob, "There is no job " + id + " at " + redis->address() + ".", ""};
   if (job.state == "COMPLETED") return {kComplete, "The job " + id + " has no failed chunks.", ""};
-  const auto source = redis->ask_all({{"HGET", redis->keys(id).key("meta"), "source"}});
+  const auto source = redis->ask_all({{"HGET", redis->keys(id).meta, "source"}});
   return {kComplete, "", source ? source->front().text : ""};
 }

@@ -46,7 +46,14 @@ SinkJob::~SinkJob() = default;
 
 bool SinkJob::set_property(guint id, const GValue* value) {
   if (!set_sink_property(*settings_.lock(), id, value)) return false;
-  if (is_live_property(id)) update();
+  if (!is_live_property(id)) return true;
+  update();
+  if (no_prompt_ && !settings_.lock()->prompt.empty() && no_prompt_.exchange(false)) {
+    GST_ELEMENT_WARNING(sink_, RESOURCE, SETTINGS,
+                        ("prompt is not sent with response-format=diarized-json, which has none; "
+                         "unset it, or use another format from the next start on"),
+                        (nullptr));
+  }
   return true;
 }
 
@@ -133,6 +140,7 @@ bool SinkJob::open() {
     fresh_id_ = false;
     settings_.lock()->automatic_job_id = config->job_id;
   }
+  no_prompt_ = effective_format(config->request) == ResponseFormat::kDiarizedJson;
   stream_ready_ = false;
   messages_.reset(config->job_id);
   messages_.set_post_messages(settings.post_messages);
@@ -342,6 +350,10 @@ GstFlowReturn SinkJob::render(GstBuffer* buffer) {
   flow = wait_for_room(*current);
   if (flow != GST_FLOW_OK) return flow;
   (*stream_.lock())->begin(buffer);
+  return work_off(*current);
+}
+
+GstFlowReturn SinkJob::work_off(Engine& engine) {
   for (;;) {
     const Result<bool> more = (*stream_.lock())->step();
     if (!more) {
@@ -349,7 +361,7 @@ GstFlowReturn SinkJob::render(GstBuffer* buffer) {
       return GST_FLOW_ERROR;
     }
     if (!*more) return GST_FLOW_OK;
-    flow = wait_for_room(*current);
+    const GstFlowReturn flow = wait_for_room(engine);
     if (flow != GST_FLOW_OK) return flow;
   }
 }
@@ -359,8 +371,9 @@ GstFlowReturn SinkJob::gap(GstClockTime timestamp, GstClockTime duration) {
   if (!current || current->ended()) return GST_FLOW_OK;
   // Before the first buffer a gap only moves the time line.
   const GstFlowReturn flow = stream_ready_ ? wait_for_room(*current) : GST_FLOW_OK;
-  if (flow == GST_FLOW_OK) (*stream_.lock())->gap(timestamp, duration);
-  return flow;
+  if (flow != GST_FLOW_OK) return flow;
+  (*stream_.lock())->gap(timestamp, duration);
+  return work_off(*current);
 }
 
 GstFlowReturn SinkJob::drain() {

@@ -63,6 +63,8 @@ class SinkJob {
   // After an interrupt: until PLAYING (OK), a flush or READY.
   GstFlowReturn wait_for_playing();
   GstFlowReturn wait_for_room(Engine& engine);
+  // What the stream has taken in, slice by slice, as there is room.
+  GstFlowReturn work_off(Engine& engine);
   GstFlowReturn wait_for_end(Engine& engine, std::optional<TimePoint> deadline);
   bool query_live();
   void query_duration();
@@ -84,6 +86,8 @@ class SinkJob {
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> live_{false};
   std::atomic<bool> duration_stale_{true};
+  // The job's requests have no prompt, and nobody was warned of that yet.
+  std::atomic<bool> no_prompt_{false};
   bool fresh_id_ = false;      // the automatic id was not used yet
   bool stream_ready_ = false;  // streaming thread: the job was started and the stream opened
   bool warned_blocked_ = false;

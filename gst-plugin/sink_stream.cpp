@@ -50,7 +50,7 @@ void SinkStream::set_segment(const GstSegment& segment) {
 }
 
 void SinkStream::begin(GstBuffer* buffer) {
-  pending_.reset();
+  forget_pending();
   const GstAudioMeta* meta = gst_buffer_get_audio_meta(buffer);
   const std::uint64_t frames =
       meta != nullptr ? meta->samples : gst_buffer_get_size(buffer) / GST_AUDIO_INFO_BPF(&info_);
@@ -94,23 +94,33 @@ FrameSpan SinkStream::clip(GstClockTime timestamp, std::uint64_t frames) const {
 }
 
 Result<bool> SinkStream::step() {
-  if (!pending_) return false;
+  const std::uint64_t left = pending_ ? pending_end_ - pending_offset_ : pending_silence_;
+  if (left == 0) return false;
   const std::uint64_t rate = GST_AUDIO_INFO_RATE(&info_);
   const std::uint64_t slice = std::max<std::uint64_t>(1, slice_frames_ * rate / kSampleRate);
-  const std::uint64_t frames = std::min(slice, pending_end_ - pending_offset_);
-  if (GST_BUFFER_FLAG_IS_SET(pending_.get(), GST_BUFFER_FLAG_GAP)) {
+  const std::uint64_t frames = std::min(slice, left);
+  if (!pending_ || GST_BUFFER_FLAG_IS_SET(pending_.get(), GST_BUFFER_FLAG_GAP)) {
     normalizer_.push_silence(frames, samples_);
   } else if (Status status = normalizer_.push(pending_.get(), samples_, pending_offset_, frames);
              !status) {
-    pending_.reset();
+    forget_pending();
     return status.error();
   }
-  pending_offset_ += frames;
+  if (pending_) {
+    pending_offset_ += frames;
+  } else {
+    pending_silence_ -= frames;
+  }
   run_->frames_in += frames;
   feed();
-  if (pending_offset_ < pending_end_) return true;
-  pending_.reset();
+  if (frames < left) return true;
+  forget_pending();
   return false;
+}
+
+void SinkStream::forget_pending() {
+  pending_.reset();
+  pending_silence_ = 0;
 }
 
 void SinkStream::gap(GstClockTime timestamp, GstClockTime duration) {
@@ -131,14 +141,7 @@ void SinkStream::gap(GstClockTime timestamp, GstClockTime duration) {
       gst_util_uint64_scale_round(end - expected, GST_AUDIO_INFO_RATE(&info_), GST_SECOND);
   gst_audio_stream_align_process(align_.get(), FALSE, expected, static_cast<guint>(frames), nullptr,
                                  nullptr, nullptr);
-  // A second at a time: a gap may be long.
-  for (std::uint64_t left = frames; left > 0;) {
-    const std::uint64_t slice = std::min<std::uint64_t>(left, GST_AUDIO_INFO_RATE(&info_));
-    normalizer_.push_silence(slice, samples_);
-    run_->frames_in += slice;
-    left -= slice;
-    feed();
-  }
+  pending_silence_ = frames;
 }
 
 void SinkStream::cut() {
@@ -150,14 +153,20 @@ void SinkStream::finish() {
 }
 
 std::optional<SinkStream::Dropped> SinkStream::flush() {
-  pending_.reset();
-  normalizer_.reset();
-  samples_.clear();
   std::optional<Dropped> dropped;
   if (run_) {
-    const FrameSpan span = chunker_->drop();
+    // With what the normaliser holds, and what is left of a buffer or gap.
+    run_->frames_in += pending_ ? pending_end_ - pending_offset_ : pending_silence_;
+    const std::uint64_t end =
+        run_->position +
+        gst_util_uint64_scale_round(run_->frames_in, kSampleRate, GST_AUDIO_INFO_RATE(&info_));
+    const std::uint64_t missing = end - std::min(end, chunker_->position());
+    const FrameSpan span = chunker_->drop(missing);
     if (span.frames() > 0) dropped = Dropped{span, media_time(span.begin)};
   }
+  forget_pending();
+  normalizer_.reset();
+  samples_.clear();
   run_.reset();
   next_timestamp_ = segment_.start;
   if (align_) gst_audio_stream_align_mark_discont(align_.get());

@@ -35,12 +35,12 @@ class SinkStream {
   // A segment that differs in more than its position ends the run.
   void set_segment(const GstSegment& segment);
 
-  // Takes a buffer in; step() then works it off in slices of at most a second, so that the owner
-  // can wait for room in between. step() returns true while there is more.
+  // Take a buffer or a gap in; step() then works it off in slices of at most a second, so that the
+  // owner can wait for room in between. step() returns true while there is more.
   void begin(GstBuffer* buffer);
+  void gap(GstClockTime timestamp, GstClockTime duration);
   Result<bool> step();
 
-  void gap(GstClockTime timestamp, GstClockTime duration);
   // split-now: what is buffered becomes a chunk, the run goes on.
   void cut();
   // EOS: drains everything.
@@ -69,6 +69,7 @@ class SinkStream {
 
   // Those of the buffer's frames that lie in the segment.
   FrameSpan clip(GstClockTime timestamp, std::uint64_t frames) const;
+  void forget_pending();
   GstClockTime expected_timestamp() const;
   void begin_run(GstClockTime timestamp);
   void end_run(CutReason reason);
@@ -90,6 +91,7 @@ class SinkStream {
   std::unique_ptr<GstBuffer, BufferUnref> pending_;
   std::uint64_t pending_offset_ = 0;
   std::uint64_t pending_end_ = 0;
+  std::uint64_t pending_silence_ = 0;  // of a gap
 
   std::vector<std::int16_t> samples_;
 };

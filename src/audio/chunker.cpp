@@ -210,8 +210,8 @@ void Chunker::cut(CutReason reason) {
   state_->meter.restart(state_->position());
 }
 
-FrameSpan Chunker::drop() {
-  const FrameSpan dropped{state_->begin, state_->position()};
+FrameSpan Chunker::drop(std::uint64_t missing) {
+  const FrameSpan dropped{state_->begin, state_->position() + missing};
   state_->samples.clear();
   state_->begin = dropped.end;
   state_->meter.restart(state_->position());

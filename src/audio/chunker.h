@@ -45,9 +45,9 @@ class Chunker {
   // Emits what is buffered, whatever its length; nothing when nothing is. The next piece starts
   // afresh: neither its window nor its noise floor looks back over the cut.
   void cut(CutReason reason);
-  // Forgets what is buffered and returns its span (flush). The position goes on behind it, the
-  // next piece starts afresh.
-  FrameSpan drop();
+  // Forgets what is buffered, and `missing` frames that were not even pushed, and returns their
+  // span (flush). The position goes on behind it, the next piece starts afresh.
+  FrameSpan drop(std::uint64_t missing = 0);
 
   // Frames received so far: the position of the next sample.
   std::uint64_t position() const;

@@ -120,8 +120,8 @@ struct JournalStore::Contents {
   std::vector<StoredChunk> chunks;  // one per index, the last that counts
 };
 
-JournalStore::JournalStore(std::string directory, const Clock& clock)
-    : directory_(std::move(directory)), clock_(clock) {}
+JournalStore::JournalStore(std::string directory, const Clock& clock, std::size_t max_pending)
+    : directory_(std::move(directory)), clock_(clock), max_pending_(max_pending) {}
 
 JournalStore::~JournalStore() = default;
 
@@ -271,12 +271,13 @@ Status JournalStore::record(const Event& event) {
   if (const auto* change = std::get_if<StateChanged>(&event)) {
     append(state_line(*change, clock_.wall_now()));
   } else if (const auto* done = std::get_if<ChunkDone>(&event)) {
-    if (!stored_.insert(done->chunk->index).second) return Success{};
-    append(to_record(*done, done->chunk->sha256));
+    const std::uint64_t index = done->chunk->index;
+    if (stored_.contains(index)) return Success{};
+    if (append_result(to_record(*done, done->chunk->sha256))) stored_.insert(index);
   } else if (const auto* failed = std::get_if<ChunkFailed>(&event)) {
-    append(to_record(*failed, failed->chunk->sha256));
+    append_result(to_record(*failed, failed->chunk->sha256));
   } else if (const auto* skipped = std::get_if<ChunkSkipped>(&event)) {
-    append(to_record(*skipped, skipped->chunk->sha256));
+    append_result(to_record(*skipped, skipped->chunk->sha256));
   } else {
     return Success{};
   }
@@ -287,7 +288,25 @@ Status JournalStore::finish() { return flush(); }
 
 void JournalStore::append(std::string line) { pending_ += std::move(line) + "\n"; }
 
+bool JournalStore::append_result(std::string line) {
+  if (pending_.size() + line.size() >= max_pending_) {
+    lost_++;
+    return false;
+  }
+  append(std::move(line));
+  return true;
+}
+
 Status JournalStore::flush() {
+  const Status written = write_pending();
+  if (lost_ == 0) return written;
+  return Error{"The journal \"" + path_ + "\" lacks " + std::to_string(lost_) +
+               " results, for it could not be written for too long; a run that resumes the job "
+               "sends these chunks again" +
+               (written ? "" : ". " + written.error().message)};
+}
+
+Status JournalStore::write_pending() {
   if (pending_.empty()) return Success{};
   const auto fail = [&](int error) -> Status {
     // No half line stays: what follows would be glued to it.

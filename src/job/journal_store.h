@@ -22,12 +22,16 @@ namespace transcribe {
 
 class JournalStore final : public PersistentStore {
  public:
-  JournalStore(std::string directory, const Clock& clock);
-  ~JournalStore() override;
-
   // Can jobs be written there? The message names journal-directory.
   static Status check(const std::string& directory);
   static std::string path(const std::string& directory, const std::string& job_id);
+
+  // `max_pending`: bytes of records that are kept while the disk takes nothing. Results beyond that
+  // are not stored: record() and finish() fail from then on and tell how many, and a run that
+  // resumes the job sends these chunks again.
+  JournalStore(std::string directory, const Clock& clock, std::size_t max_pending = kMaxPending);
+  ~JournalStore() override;
+  static constexpr std::size_t kMaxPending = 16 * 1024 * 1024;
 
   Result<OpenedJob, StoreRefusal> open(const JobIdentity& identity, ResumePolicy policy,
                                        const std::function<void(StoredChunk&&)>& found,
@@ -40,14 +44,19 @@ class JournalStore final : public PersistentStore {
 
   Result<Contents, StoreRefusal> read();
   void append(std::string line);
+  // False: there is no room for it.
+  bool append_result(std::string line);
   Status flush();
+  Status write_pending();
 
   const std::string directory_;
   const Clock& clock_;
   std::string path_;
   UniqueFd fd_;
-  off_t size_ = 0;                  // whole lines on the disk
-  std::string pending_;             // lines that are not
+  off_t size_ = 0;       // whole lines on the disk
+  std::string pending_;  // lines that are not
+  const std::size_t max_pending_;
+  std::uint64_t lost_ = 0;          // results that are not stored in this run
   bool replay_ = false;             // the job is complete: nothing is written any more
   std::set<std::uint64_t> stored_;  // indices of the chunks that are done
 };

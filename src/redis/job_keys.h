@@ -11,7 +11,12 @@ struct JobKeys {
 
   // In the order of KEYS in scripts/job.lua.
   std::vector<std::string> all;
+  std::string stream;
+  std::string state;
   std::string meta;
+  std::string progress;
+  std::string error;
+  std::string control;
   std::string chunks;
   std::string errors;  // records of failed chunks
 };

@@ -83,6 +83,11 @@ bool JobOwner::is_dead() const {
   return stat->started != started || stat->state == 'Z' || stat->state == 'X';
 }
 
+std::string worker_name(const std::string& job_id) {
+  const JobOwner owner = JobOwner::here();
+  return owner.host + ":" + std::to_string(owner.process) + ":" + job_id;
+}
+
 std::string describe_owner(const std::string& text) {
   const auto owner = JobOwner::parse(text);
   if (!owner) return text.empty() ? "nobody" : text;

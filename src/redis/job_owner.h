@@ -23,6 +23,9 @@ struct JobOwner {
   bool is_dead() const;
 };
 
+// The job's member of `<prefix>:workers` in this process.
+std::string worker_name(const std::string& job_id);
+
 // For people: "process 17 on host", or the text as it is.
 std::string describe_owner(const std::string& text);
 

@@ -49,11 +49,6 @@ JobLink::Config make_link(const RedisJobSettings& settings, const std::string& j
           SharedKeys(settings.key_prefix), new_token()};
 }
 
-std::string worker_name(const std::string& job_id) {
-  const JobOwner owner = JobOwner::here();
-  return owner.host + ":" + std::to_string(owner.process) + ":" + job_id;
-}
-
 }  // namespace
 
 JobSession::JobSession(const RedisJobSettings& settings, const JobIdentity& identity,

@@ -28,11 +28,6 @@ RedisError strange(const char* what) {
   return {RedisFault::kOther, std::string("Redis gave an answer that is not one: ") + what};
 }
 
-std::string random_name() {
-  const CharPtr uuid(g_uuid_string_random());
-  return std::string(uuid.get()).substr(0, 8);
-}
-
 Connection::Settings connection_settings(const SharedLimiterSettings& settings) {
   Connection::Settings result;
   result.uri = settings.uri;
@@ -69,7 +64,7 @@ std::string rate_limit_key_name(const std::string& group) {
 LimitLink::LimitLink(const SharedLimiterSettings& settings, const std::string& group,
                      const Clock& clock, const Log& log)
     : workers_key_(settings.key_prefix + ":workers"),
-      member_(settings.worker + "/" + random_name()),
+      member_(settings.worker),
       keys_(limit_keys(settings.key_prefix, group)),
       home_(connection_settings(settings)),
       clock_(clock),
@@ -278,8 +273,9 @@ LimitLink::Failure LimitLink::count_members() {
     }
     const RedisError error = classify_error_reply(failed->text);
     if (error.fault != RedisFault::kMoved) {
-      if (!keeps_connection(error.fault) && !workers_connection_) return error;
-      if (!std::exchange(warned_members_, true)) {
+      const bool stays = error.fault == RedisFault::kRefused || error.fault == RedisFault::kOther;
+      if (!stays && !workers_connection_) return error;
+      if (stays && !std::exchange(warned_members_, true)) {
         log_.print(
             LogLevel::kWarning,
             "Redis at %s: the members of the rate-limit-group can't be counted (%s); if it is "

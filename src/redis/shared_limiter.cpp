@@ -17,6 +17,8 @@ using namespace std::chrono_literals;
 constexpr Nanoseconds kAskAhead = 1s;
 // A grant that could not be used for that long is not used any more: it would crowd others.
 constexpr Nanoseconds kStale = 2s;
+// A grant before the end of a hold is not used either, but for the latency of what told of both.
+constexpr Nanoseconds kLatency = 100ms;
 constexpr Nanoseconds kSettling = 10s;   // longer than anybody takes to come back
 constexpr Nanoseconds kMemory = 30s;     // of a count of members that was higher
 constexpr double kLongestTurn = 3600e6;  // µs; what the script takes
@@ -62,14 +64,16 @@ TimePoint SharedLimiter::due(State& state, Place& place, TimePoint now) {
   const double rate = local_->current_rate(now);
   if (!(rate > 0)) return place.local.due;
 
-  TimePoint turn = place.local.due;
+  TimePoint turn = std::max(place.local.due, state.held_until);
   if (state.lost || now < state.settled_at) {
     state.share.set_rate(now, rate / state.members, state.burst / state.members);
     const TimePoint share = state.share.peek(now);
     turn = std::max(turn, state.lost ? share : std::min(share, state.settled_at));
   }
   if (place.phase == Phase::kGranted) {
-    if (std::max(turn, now) - place.grant.due <= kStale) return std::max(turn, place.grant.due);
+    const TimePoint granted = place.grant.due;
+    if (std::max(turn, now) - granted <= kStale && granted + kLatency >= state.held_until)
+      return std::max(turn, granted);
     source_->give_back(place.grant);
     place.phase = Phase::kIdle;
   }
@@ -132,7 +136,7 @@ void SharedLimiter::release(const Reservation& reservation) {
 }
 
 void SharedLimiter::hold(TimePoint until) {
-  local_->hold(until);
+  on_held(until);
   source_->hold(until);
 }
 
@@ -180,7 +184,11 @@ void SharedLimiter::on_refused(std::uint64_t ticket, TimePoint again) {
   wake();
 }
 
-void SharedLimiter::on_held(TimePoint until) { local_->hold(until); }
+void SharedLimiter::on_held(TimePoint until) {
+  auto state = state_.lock();
+  state->held_until = std::max(state->held_until, until);
+  local_->hold(until);
+}
 
 // A server that was emptied knows fewer members than there are.
 void SharedLimiter::on_members(unsigned count, TimePoint now) {

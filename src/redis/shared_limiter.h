@@ -31,7 +31,8 @@ struct SharedLimiterSettings {
   RedisUri uri;
   std::string tls_ca_file;
   std::string key_prefix = "transcribe";
-  std::string worker;  // names this process in `<prefix>:workers`
+  // Names this member in `<prefix>:workers`, as the store of the same job does: worker_name().
+  std::string worker;
 };
 
 // Joins `group` of this process, and of all others that use the same server and prefix. Returns
@@ -74,6 +75,7 @@ class SharedLimiter final : public RateLimiter, private GrantSource::Listener {
     SharedRate told;
     unsigned members = 1;
     TimePoint members_seen{};  // when there were that many
+    TimePoint held_until = TimePoint::min();
     bool lost = false;
     TimePoint alone_from{};                   // while lost: no request before it
     TimePoint settled_at = TimePoint::min();  // the share holds until then

@@ -281,6 +281,26 @@ GST_START_TEST(test_prompt_changed_between_attempts) {
 }
 GST_END_TEST;
 
+// The format has no prompt: refused at the start, and told when it comes later.
+GST_START_TEST(test_prompt_of_a_format_without_one) {
+  FakeService service;
+  PadFeed feed(service.url(), std::string(kFixed) +
+                                  "model=gpt-4o-transcribe-diarize response-format=diarized-json");
+  begin(feed);
+  for (const char* prompt : {"", "first", "second"}) {
+    seconds(feed, 1);
+    g_object_set(feed.pipeline().sink(), "prompt", prompt, nullptr);
+  }
+  ck_assert_int_eq(feed.end(), GST_MESSAGE_EOS);
+  const auto warnings = feed.pipeline().warnings();
+  ck_assert_uint_eq(warnings.size(), 1);
+  ck_assert_msg(contains(warnings[0], "prompt") && contains(warnings[0], "diarized-json"), "%s",
+                warnings[0].c_str());
+  for (const Request& request : service.requests()) assert_fields(request, "prompt", {});
+  ck_assert(service.violations().empty());
+}
+GST_END_TEST;
+
 GST_START_TEST(test_prompt_while_playing) {
   FakeService service;
   PadFeed feed(service.url(), std::string(kFixed) + "prompt=first");
@@ -816,6 +836,7 @@ static Suite* requests_suite(void) {
   tcase_add_test(tests, test_headers);
   tcase_add_test(tests, test_urls);
   tcase_add_test(tests, test_url_without_a_path);
+  tcase_add_test(tests, test_prompt_of_a_format_without_one);
   tcase_add_test(tests, test_prompt_while_playing);
   tcase_add_test(tests, test_prompt_changed_between_attempts);
   tcase_add_test(tests, test_model_changes_at_the_next_start);

@@ -336,6 +336,42 @@ GST_START_TEST(test_flush_start_alone) {
 }
 GST_END_TEST;
 
+// A buffer of many chunks is in work when the flush comes: all of it is accounted for.
+GST_START_TEST(test_flush_within_a_large_buffer) {
+  const char* const kCaps[] = {SinkPipeline::kMono16k,
+                               "audio/x-raw,format=S16LE,rate=44100,channels=1,layout=interleaved"};
+  const std::size_t rate = __i__ == 0 ? kSecond : 44100;
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    Answer answer;
+    answer.hang = *request.chunk <= 2;
+    return answer;
+  });
+  auto pipeline = SinkPipeline::with_source(
+      service.url(),
+      "split=fixed max-chunk-duration=1000000000 max-parallel=1 max-queued-chunks=1 "
+      "requests-per-second=0",
+      kCaps[__i__]);
+  pipeline.set_state(GST_STATE_PLAYING);
+  pipeline.push(noise(20 * rate), 0);
+  while (pipeline.stat("queued") < 1) g_thread_yield();
+  ck_assert(gst_element_send_event(pipeline.source(), gst_event_new_flush_start()));
+  ck_assert(gst_element_send_event(pipeline.source(), gst_event_new_flush_stop(TRUE)));
+  pipeline.push(noise(rate, 2), 0);
+  pipeline.end_of_stream();
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+  settled_in_order(pipeline);
+  GstClockTime dropped = 0;
+  for (const GstStructure* one : pipeline.named("openaitranscribe/chunk-skipped")) {
+    ck_assert_uint_eq(uint64_field(one, "timestamp"), dropped);
+    dropped += uint64_field(one, "duration");
+  }
+  ck_assert_uint_eq(dropped, 20 * GST_SECOND);
+  ck_assert_uint_eq(pipeline.count("openaitranscribe/result"), 1);
+  ck_assert_uint_eq(pipeline.stat("audio-settled"), 21 * GST_SECOND);
+}
+GST_END_TEST;
+
 // Flushes that come while everything moves: nothing is lost or told twice.
 GST_START_TEST(test_many_flushes) {
   Scene scene(kInFlight, 1000);
@@ -432,6 +468,7 @@ static Suite* states_suite(void) {
   tcase_add_loop_test(tests, test_ready, 0, kPoints);
   tcase_add_loop_test(tests, test_null, 0, kPoints);
   tcase_add_test(tests, test_flush_start_alone);
+  tcase_add_loop_test(tests, test_flush_within_a_large_buffer, 0, 2);
   tcase_add_test(tests, test_many_flushes);
   tcase_add_test(tests, test_many_pauses);
   tcase_add_test(tests, test_data_after_the_end);

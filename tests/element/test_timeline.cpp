@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "fake_service.h"
 #include "pad_feed.h"
@@ -245,6 +246,57 @@ GST_START_TEST(test_gaps_that_say_nothing) {
 }
 GST_END_TEST;
 
+// The time line begins with the gap.
+GST_START_TEST(test_gap_before_audio_without_timestamps) {
+  Stream stream;
+  stream.begin();
+  stream.feed().gap(0, 2 * GST_SECOND);
+  stream.audio(GST_CLOCK_TIME_NONE, GST_SECOND).audio(GST_CLOCK_TIME_NONE, GST_SECOND).end();
+  assert_frames(stream.frames(), {2 * kSecond});
+  assert_times(stream.timestamps(), {2 * GST_SECOND});
+}
+GST_END_TEST;
+
+// A gap as long as many chunks waits for room like a buffer, and is exact at any rate.
+GST_START_TEST(test_long_gap_in_slices) {
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    Answer answer;
+    if (request.number == 0) answer.gate = "go";
+    return answer;
+  });
+  PadFeed feed(service.url(), std::string(kOneSecond) +
+                                  " silence-duration=3600000000000 max-queued-chunks=2 "
+                                  "max-parallel=1 requests-per-second=0");
+  feed.play();
+  feed.caps("audio/x-raw,format=S16LE,rate=44100,channels=1,layout=interleaved");
+  feed.plain_segment();
+  feed.samples(noise(44100, 1), 0);
+  std::uint64_t most = 0;
+  std::thread opener([&] {
+    while (feed.pipeline().stat("queued") < 2) std::this_thread::yield();
+    // The gap has time to go on; it must not.
+    for (unsigned i = 0; i < 100; i++) {
+      most = std::max(most, feed.pipeline().stat("queued"));
+      g_usleep(1000);
+    }
+    service.open_gate("go");
+  });
+  feed.gap(GST_SECOND, 50 * GST_SECOND);
+  opener.join();
+  feed.samples(noise(44100, 2), 51 * GST_SECOND);
+  ck_assert_int_eq(feed.end(), GST_MESSAGE_EOS);
+  ck_assert_uint_le(most, 3);
+  std::size_t frames = 0;
+  const auto chunks = sent_chunks(service);
+  for (const Request& chunk : chunks) frames += chunk.samples->size();
+  ck_assert_uint_eq(chunks.size(), 52);
+  ck_assert_uint_eq(frames, 52 * kSecond);
+  for (std::size_t i = 2; i < 50; i++)
+    ck_assert(silent(*chunks[i].samples, 0, chunks[i].samples->size()));
+}
+GST_END_TEST;
+
 GST_START_TEST(test_gap_buffers) {
   Stream stream;
   stream.begin().audio(0, GST_SECOND);
@@ -476,6 +528,8 @@ static Suite* timeline_suite(void) {
   tcase_add_test(tests, test_long_gap_ends_the_chunk);
   tcase_add_test(tests, test_silence_duration_bounds_gaps);
   tcase_add_test(tests, test_gaps_that_say_nothing);
+  tcase_add_test(tests, test_gap_before_audio_without_timestamps);
+  tcase_add_test(tests, test_long_gap_in_slices);
   tcase_add_test(tests, test_gap_buffers);
   tcase_add_test(tests, test_without_timestamps);
   tcase_add_test(tests, test_without_timestamps_the_time_line_goes_on);

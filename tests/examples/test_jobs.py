@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """The commands of transcribe on jobs, against a real redis-server."""
 
+import os
+import pathlib
 import signal
+import subprocess
 import unittest
 
 from redis_support import TRANSCRIBE, Job, RedisServer, WithRedis, allow, line, need_redis, record
@@ -111,7 +114,7 @@ class Status(Jobs):
         go_on = "nobody\n(.*\n)*.*\n  to go on .*transcribe MEDIA job-id=talk"
         self.check(0, go_on, "--status", "talk")
         Job(self.client, "silent", **SHORT).start()
-        self.check(0, "silent: its lease ended.*\n(.*\n)*Nobody works on it", "--status", "silent")
+        self.check(0, "4711; its lease ended.*\n(.*\n)*Nobody works on it", "--status", "silent")
         Job(self.client, "broken").start().failed()
         mended = "When the cause is mended.*\n  transcribe MEDIA job-id=broken"
         self.check(0, mended, "--status", "broken")
@@ -248,6 +251,18 @@ class Cancel(Jobs):
         job = Job(self.client, **SHORT).start()
         self.check(0, "Nobody worked on", "--cancel", "talk")
         self.assertEqual(job.state(), "FAILED")
+
+    def test_the_owner_is_dead_on_this_host(self):
+        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        here = f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        job = Job(self.client, owner=f"here {here} {gone.pid} 1").start()
+        self.check(0, "its owner is dead", "--jobs")
+        self.check(0, f"here:{gone.pid}; its owner is dead\n(.*\n)*Nobody", "--status", "talk")
+        self.check(0, "is dead. .* in [0-9]+s;", "--cancel", "talk")
+        self.client.hset(job.key("ctl"), "lease", 1)
+        self.check(0, "Nobody worked on", "--cancel", "talk")
 
     def test_it_has_ended(self):
         Job(self.client).start().complete()

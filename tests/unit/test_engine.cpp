@@ -333,6 +333,7 @@ START_TEST(test_expire_before_the_store_is_open) {
     engine->start();
     for (unsigned i = 0; i < 3; i++) submit(*engine, i);
     while (engine->stats().counters.completed < 1) std::this_thread::yield();
+    ck_assert(service.wait_for_requests(3, 20s));
   }
   const std::size_t before = service.requests().size();
   config.live.on_error = _i == 0 ? OnError::kContinue : OnError::kAbort;
@@ -424,6 +425,27 @@ START_TEST(test_stop_before_start) {
   check_told_once(story);
   ck_assert(story.stopped);
   ck_assert_uint_eq(story.states.size(), 1);
+}
+END_TEST
+
+// The job's story is complete even when its store refuses it at once, on another thread.
+START_TEST(test_refused_by_its_store) {
+  FakeService service;
+  for (unsigned round = 0; round < 50; round++) {
+    Recorder recorder;
+    EngineConfig config = make_config(service);
+    config.journal_directory = "/dev/null";
+    auto engine = make_engine(std::move(config), recorder);
+    if (round % 2 == 0) engine->start();
+    ck_assert(engine->wait_finished(std::nullopt) == Engine::Wait::kDone);
+    const auto story = recorder.story();
+    check_told_once(story);
+    ck_assert_uint_eq(story.states.size(), 2);
+    ck_assert(story.states[0] == JobState::kQueued && story.states[1] == JobState::kProcessing);
+    ck_assert(story.end->state == JobState::kFailed && story.end->reason == JobReason::kError);
+    assert_text(story.end->fatal->failure.reason, "store");
+  }
+  ck_assert(service.requests().empty());
 }
 END_TEST
 
@@ -664,6 +686,7 @@ Suite* make_suite() {
   tcase_add_test(tests, test_expire_keeps_the_last_failure);
   tcase_add_loop_test(tests, test_expire_before_the_store_is_open, 0, 2);
   tcase_add_test(tests, test_expire_and_abort);
+  tcase_add_test(tests, test_refused_by_its_store);
   tcase_add_test(tests, test_flush_in_the_drain);
   tcase_add_test(tests, test_stop_before_start);
   tcase_add_loop_test(tests, test_wait_for_room_ends, 0, kWays);

@@ -317,6 +317,46 @@ START_TEST(test_full_disk_heals) {
 }
 END_TEST
 
+// A disk that is full for days: what is kept in memory has a bound, and what is lost is told.
+START_TEST(test_disk_full_for_too_long) {
+  const Directory directory;
+  const FakeClock clock;
+  constexpr std::size_t kBound = 4000;
+  const int status = in_child([&] {
+    JournalStore store(directory.path(), clock, kBound);
+    if (!open(store).result.ok()) _exit(1);
+    rlimit limit{};
+    getrlimit(RLIMIT_FSIZE, &limit);
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = 200;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    for (std::uint64_t i = 0; i < 10; i++) {
+      const Status told = store.record(with_sha(make_done(i, std::string(1000, 'x')), "sha"));
+      if (told.ok()) _exit(2);
+      const bool lost = told.error().message.find("lacks " + std::to_string(i - 2) + " results") !=
+                        std::string::npos;
+      if (lost != (i > 2)) _exit(static_cast<int>(10 + i));
+    }
+    limit.rlim_cur = before;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    // Room again: what was kept is written, what was lost stays lost.
+    if (store.record(with_sha(make_done(10, "ten"), "sha")).ok()) _exit(3);
+    if (store.record(state(JobState::kCompleted, JobReason::kEndOfStream)).ok()) _exit(4);
+    if (store.finish().ok()) _exit(5);
+    // Another run of the chunk is stored.
+    if (store.record(with_sha(make_done(5, "five"), "sha")).ok()) _exit(6);
+  });
+  ck_assert_int_eq(WEXITSTATUS(status), 0);
+  JournalStore store(directory.path(), clock);
+  const auto opened = open(store);
+  ck_assert(opened.result.ok());
+  ck_assert_uint_eq(opened.found.size(), 5);
+  const std::vector<std::uint64_t> indices = {0, 1, 2, 10, 5};
+  for (std::size_t i = 0; i < indices.size(); i++)
+    ck_assert_uint_eq(chunk_of(opened.found[i].outcome).index, indices[i]);
+}
+END_TEST
+
 START_TEST(test_killed_at_random) {
   const Directory directory;
   const FakeClock clock;
@@ -379,6 +419,7 @@ static Suite* journal_store_suite() {
   tcase_add_test(tests, test_torn_at_every_byte);
   tcase_add_test(tests, test_damage_is_told);
   tcase_add_test(tests, test_full_disk_heals);
+  tcase_add_test(tests, test_disk_full_for_too_long);
   tcase_add_test(tests, test_killed_at_random);
   tcase_add_test(tests, test_directory);
   return suite;

@@ -236,6 +236,21 @@ START_TEST(a_hold_goes_out_and_comes_in) {
   other.remote.grant(at(20s));
   ck_assert(!other.confirm(at(20s - 1ns)));
   ck_assert(other.confirm(at(20s)));
+
+  // Not even shortly before its end, or all would go at once then; nor one that was asked for
+  // before and comes after.
+  ck_assert(other.reserve_and_ask(at(21s)));
+  other.remote.grant(at(22s));
+  other.limiter->hold(at(22500ms));
+  ck_assert(!other.confirm(at(22s)));
+  ck_assert_uint_eq(other.remote.returned.size(), 2);
+  ck_assert(other.place.due == TimePoint::max());
+  other.remote.grant(at(22200ms));
+  ck_assert(!other.confirm(at(22200ms)));
+  ck_assert_uint_eq(other.remote.returned.size(), 3);
+  other.remote.grant(at(22499ms));
+  ck_assert(!other.confirm(at(22499ms)));
+  ck_assert(other.confirm(at(22500ms)));
 }
 END_TEST
 
