@@ -33,6 +33,8 @@ class GrantSource {
     virtual void on_granted(std::uint64_t ticket, const SharedGrant& grant) = 0;
     // Nothing was reserved; ask again then.
     virtual void on_refused(std::uint64_t ticket, TimePoint again) = 0;
+    // Every second or so: a chance to bring the rate up to date.
+    virtual void on_beat(TimePoint now) = 0;
     // Nobody of the group sends before `until`.
     virtual void on_held(TimePoint until) = 0;
     // Members of all groups that gave a sign of life lately, this one included.

@@ -132,6 +132,7 @@ LimitLink::Failure LimitLink::connect() {
 
 // A beat writes where a grant would, so it shows whether grants can be had.
 LimitLink::Failure LimitLink::beat() {
+  listener_->on_beat(clock_.now());
   Batch batch;
   batch.rate = state_.lock()->rate;
   batch.beat = true;
@@ -249,6 +250,7 @@ LimitLink::Failure LimitLink::count_members() {
       {"PEXPIRE", key, std::to_string(kForgottenMs)},
       {"ZCOUNT", key, std::to_string(now_ms - kAliveMs), "+inf"},
       {"ZRANGEBYSCORE", key, "-inf", std::to_string(now_ms - kForgottenMs), "LIMIT", "0", "100"}};
+  Nanoseconds pause = kCount;
   for (int hops = 0; hops < 2; hops++) {
     Connection& connection = workers_connection_ ? *workers_connection_ : *connection_;
     auto answer = connection.exchange(commands, kTimeout, cancellation_);
@@ -256,6 +258,7 @@ LimitLink::Failure LimitLink::count_members() {
       // Without the other node the members last seen have to do.
       if (!workers_connection_) return answer.error;
       workers_connection_.reset();
+      pause = kHopeless;
       break;
     }
     const auto failed = std::find_if(answer.replies.begin(), answer.replies.end(),
@@ -286,10 +289,13 @@ LimitLink::Failure LimitLink::count_members() {
     }
     workers_connection_.reset();
     auto other = Connection::open(moved(home_, error), cancellation_);
-    if (!other) break;
+    if (!other) {
+      pause = kHopeless;
+      break;
+    }
     workers_connection_ = std::move(*other);
   }
-  count_at_ = now + kCount;
+  count_at_ = clock_.now() + pause;
   return std::nullopt;
 }
 

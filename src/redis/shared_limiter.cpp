@@ -184,6 +184,12 @@ void SharedLimiter::on_refused(std::uint64_t ticket, TimePoint again) {
   wake();
 }
 
+// A rate that was slowed down comes back by itself, and the others wait for it.
+void SharedLimiter::on_beat(TimePoint now) {
+  auto state = state_.lock();
+  tell_rate(*state, now);
+}
+
 void SharedLimiter::on_held(TimePoint until) {
   auto state = state_.lock();
   state->held_until = std::max(state->held_until, until);

@@ -85,6 +85,7 @@ class SharedLimiter final : public RateLimiter, private GrantSource::Listener {
 
   void on_granted(std::uint64_t ticket, const SharedGrant& grant) override;
   void on_refused(std::uint64_t ticket, TimePoint again) override;
+  void on_beat(TimePoint now) override;
   void on_held(TimePoint until) override;
   void on_members(unsigned count, TimePoint now) override;
   void on_lost(TimePoint now) override;

@@ -68,6 +68,7 @@ class Spy final : public GrantSource, private GrantSource::Listener {
   void on_refused(std::uint64_t ticket, TimePoint again) override {
     listener_->on_refused(ticket, again);
   }
+  void on_beat(TimePoint now) override { listener_->on_beat(now); }
   void on_held(TimePoint until) override { listener_->on_held(until); }
   void on_members(unsigned count, TimePoint now) override {
     say("M", count);

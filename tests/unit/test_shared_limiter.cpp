@@ -280,7 +280,9 @@ START_TEST(slow_down_and_new_limits_reach_redis) {
   ck_assert_uint_eq(f.remote.rate.emission_us, 200000);
   f.limiter->set_limit(at(2s), {4, 2});
   ck_assert(f.remote.rate == (SharedRate{500000, 2}));
-  // It comes back by itself.
+  // It comes back by itself, whether or not there is anything to send.
+  f.remote.listener->on_beat(at(11s));
+  ck_assert(f.remote.rate == (SharedRate{454546, 2}));
   ck_assert(f.reserve_and_ask(at(2000s)));
   ck_assert(f.remote.rate == (SharedRate{250000, 2}));
   // Never above what was asked for.
@@ -463,6 +465,7 @@ START_TEST(many_threads) {
           if (i % 50 == 25) listener.on_back(at(0s));
           listener.on_members(static_cast<unsigned>(i % 5), at(0s));
           listener.on_held(at(0s));
+          listener.on_beat(at(0s));
         }
       });
     }
