@@ -236,13 +236,18 @@ SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
     current = engine();
   }
   if (!stream_ready_) {
-    stream_ready_ = true;
     live_ = query_live();
+    // A live source is not held back: its chunks wait in the engine.
+    if (!live_) {
+      flow = wait_for(*current, &Engine::wait_open);
+      if (flow != GST_FLOW_OK) return nullptr;
+    }
+    stream_ready_ = true;
     const SinkSettings settings = *settings_.lock();
     if (live_) update();
-    (*stream_.lock())->open(make_chunker_config(settings, live_));
+    (*stream_.lock())->open(make_chunker_config(settings, live_, current->stored_meta()));
     query_duration();
-    current->start();
+    current->start(live_);
   }
   return current;
 }
@@ -265,8 +270,12 @@ GstFlowReturn SinkJob::wait_for_room(Engine& engine) {
                          "leaky, or raise max-parallel, requests-per-second or max-queued-chunks"),
                         (nullptr));
   }
+  return wait_for(engine, &Engine::wait_for_room);
+}
+
+GstFlowReturn SinkJob::wait_for(Engine& engine, Engine::Wait (Engine::*wait)()) {
   for (;;) {
-    switch (engine.wait_for_room()) {
+    switch ((engine.*wait)()) {
       case Engine::Wait::kDone:
         return GST_FLOW_OK;
       case Engine::Wait::kInterrupted: {

@@ -65,6 +65,7 @@ class SinkJob {
   GstFlowReturn wait_for_room(Engine& engine);
   // What the stream has taken in, slice by slice, as there is room.
   GstFlowReturn work_off(Engine& engine);
+  GstFlowReturn wait_for(Engine& engine, Engine::Wait (Engine::*wait)());
   GstFlowReturn wait_for_end(Engine& engine, std::optional<TimePoint> deadline);
   bool query_live();
   void query_duration();

@@ -31,6 +31,14 @@ std::string debug_text(const Failure& failure) {
   return text;
 }
 
+// "2 of 9 chunks could not be transcribed (index 3, 7); the first: …"
+std::string failures(const JobEnd& end) {
+  if (!end.first_failed) return "";
+  return std::to_string(end.counters.failed) + " of " + std::to_string(end.counters.submitted) +
+         " chunks could not be transcribed (index " + end.failed_chunks +
+         "); the first: " + end.first_failed->failure.message;
+}
+
 }  // namespace
 
 GstResourceError resource_error(Cause cause) {
@@ -47,6 +55,8 @@ GstResourceError resource_error(Cause cause) {
       return GST_RESOURCE_ERROR_READ;
     case Cause::kSettings:
       return GST_RESOURCE_ERROR_SETTINGS;
+    case Cause::kCancelled:
+      return GST_RESOURCE_ERROR_FAILED;
     case Cause::kWrite:
     case Cause::kTimeBudget:
     case Cause::kRejectedAlike:
@@ -119,6 +129,12 @@ void SinkMessages::post_progress(GstProgressType type, const char* text, int per
   gst_element_post_message(element_, message);
 }
 
+void SinkMessages::end_progress(GstProgressType type, const char* text, const Counters& counters) {
+  if (!progress_open_) return;
+  progress_open_ = false;
+  post_progress(type, text, -1, counters);
+}
+
 void SinkMessages::post_job(JobState state, std::optional<JobState> previous, JobReason reason,
                             const Counters& counters) {
   GstStructure* structure = gst_structure_new(
@@ -186,8 +202,17 @@ void SinkMessages::on_file_recovered() noexcept {
 }
 
 void SinkMessages::on_store_error(const std::string& message) noexcept {
-  post_resource_message(element_, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR_WRITE,
-                        message + " (it is tried again with every chunk)", "", nullptr);
+  post_resource_message(element_, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR_WRITE, message, "",
+                        nullptr);
+}
+
+void SinkMessages::on_store_off(const std::string& message) noexcept {
+  post_resource_message(element_, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR_SETTINGS, message, "",
+                        nullptr);
+}
+
+void SinkMessages::on_store_waiting(const std::string& message) noexcept {
+  post_info(message.c_str());
 }
 
 void SinkMessages::on_store_recovered() noexcept { post_info("The job is stored again"); }
@@ -197,30 +222,22 @@ void SinkMessages::post_info(const char* text) {
                            g_strdup(text), nullptr, __FILE__, GST_FUNCTION, __LINE__);
 }
 
-void SinkMessages::on_end(const JobEnd& end) noexcept {
-  const bool failed = end.state == JobState::kFailed;
-  const bool ignored =
-      failed && end.reason == JobReason::kChunksFailed && on_error_ == OnError::kIgnore;
-  const bool is_error = (failed && !ignored) || end.incomplete_file;
+bool SinkMessages::ignored(const JobEnd& end) const {
+  return end.state == JobState::kFailed && end.reason == JobReason::kChunksFailed &&
+         on_error_ == OnError::kIgnore;
+}
 
+void SinkMessages::on_complete(const JobEnd& end) noexcept {
   post_job(end.state, JobState::kProcessing, end.reason, end.counters);
-  if (progress_open_) {
-    progress_open_ = false;
-    if (is_error) {
-      post_progress(GST_PROGRESS_TYPE_ERROR, "Transcription failed", -1, end.counters);
-    } else {
-      post_progress(GST_PROGRESS_TYPE_COMPLETE, "Transcription complete", -1, end.counters);
-    }
+  if (end.reason == JobReason::kCancelled) {
+    end_progress(GST_PROGRESS_TYPE_CANCELED, "Transcription cancelled", end.counters);
+  } else if ((end.state == JobState::kFailed && !ignored(end)) || end.incomplete_file) {
+    end_progress(GST_PROGRESS_TYPE_ERROR, "Transcription failed", end.counters);
+  } else {
+    end_progress(GST_PROGRESS_TYPE_COMPLETE, "Transcription complete", end.counters);
   }
-
-  std::string failures;
-  if (failed && end.first_failed) {
-    failures = std::to_string(end.counters.failed) + " of " +
-               std::to_string(end.counters.submitted) + " chunks could not be transcribed (index " +
-               end.failed_chunks + "); the first: " + end.first_failed->failure.message;
-  }
-  if (ignored) {
-    post_failure(element_, GST_MESSAGE_WARNING, end.first_failed->failure, failures,
+  if (ignored(end)) {
+    post_failure(element_, GST_MESSAGE_WARNING, end.first_failed->failure, failures(end),
                  end.first_failed->chunk.get(), end.first_failed->attempts);
   }
 
@@ -234,20 +251,27 @@ void SinkMessages::on_end(const JobEnd& end) noexcept {
     gst_structure_set(complete, "text", G_TYPE_STRING, end.text.c_str(), nullptr);
   }
   post(complete);
+}
 
-  if (!is_error) return;
+void SinkMessages::on_end(const JobEnd& end) noexcept {
+  end_progress(GST_PROGRESS_TYPE_ERROR, "Transcription failed", end.counters);
   const std::string file = end.incomplete_file ? " " + end.incomplete_file->message : "";
   if (end.fatal) {
     post_failure(element_, GST_MESSAGE_ERROR, end.fatal->failure, end.fatal->failure.message + file,
                  end.fatal->chunk.get(), end.fatal->attempts);
-  } else if (failed && !ignored && end.first_failed) {
-    post_failure(element_, GST_MESSAGE_ERROR, end.first_failed->failure, failures + file,
+  } else if (end.state == JobState::kFailed && !ignored(end) && end.first_failed) {
+    post_failure(element_, GST_MESSAGE_ERROR, end.first_failed->failure, failures(end) + file,
                  end.first_failed->chunk.get(), end.first_failed->attempts);
-  } else {
+  } else if (end.incomplete_file) {
     post_resource_message(
         element_, GST_MESSAGE_ERROR,
         end.incomplete_file->no_space ? GST_RESOURCE_ERROR_NO_SPACE_LEFT : GST_RESOURCE_ERROR_WRITE,
         end.incomplete_file->message, "the transcript file is incomplete", nullptr);
+  } else if (end.must_be_stored && !end.unstored.empty()) {
+    post_resource_message(element_, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR_WRITE, end.unstored,
+                          "redis-policy=required", nullptr);
+  } else {
+    return;
   }
   // Only now: a flow error that comes before its message is reported by the source instead.
   flow_ = GST_FLOW_ERROR;
@@ -255,9 +279,8 @@ void SinkMessages::on_end(const JobEnd& end) noexcept {
 
 void SinkMessages::on_stopped(const Counters& counters) noexcept {
   if (!progress_open_) return;
-  progress_open_ = false;
   post_job(JobState::kQueued, JobState::kProcessing, JobReason::kStopped, counters);
-  post_progress(GST_PROGRESS_TYPE_CANCELED, "Transcription stopped", -1, counters);
+  end_progress(GST_PROGRESS_TYPE_CANCELED, "Transcription stopped", counters);
 }
 
 }  // namespace transcribe

@@ -35,6 +35,9 @@ class SinkMessages final : public EngineObserver {
   void on_file_recovered() noexcept override;
   void on_store_error(const std::string& message) noexcept override;
   void on_store_recovered() noexcept override;
+  void on_store_off(const std::string& message) noexcept override;
+  void on_store_waiting(const std::string& message) noexcept override;
+  void on_complete(const JobEnd& end) noexcept override;
   void on_end(const JobEnd& end) noexcept override;
   void on_stopped(const Counters& counters) noexcept override;
 
@@ -42,6 +45,10 @@ class SinkMessages final : public EngineObserver {
   void post(GstStructure* structure);
   void post_info(const char* text);
   void post_progress(GstProgressType type, const char* text, int percent, const Counters& counters);
+  // Where it is open.
+  void end_progress(GstProgressType type, const char* text, const Counters& counters);
+  // Chunks failed, and on-error says that this is fine.
+  bool ignored(const JobEnd& end) const;
   void post_job(JobState state, std::optional<JobState> previous, JobReason reason,
                 const Counters& counters);
   int percent(const Counters& counters) const;

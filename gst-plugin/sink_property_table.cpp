@@ -159,7 +159,7 @@ const Property kProperties[] = {
      Text{&S::job_id, effective_job_id}},
     {"redis-uri", "Redis URI",
      "Mirror of the job in Redis: redis://, rediss:// or redis+unix://; reads back without the "
-     "password. Not available in this version",
+     "password",
      Text{&S::redis_uri, printable_redis_uri}},
     {"redis-policy", "Redis policy", "What a missing Redis does to the job",
      choice<&S::redis_policy>(redis_policy_type)},
@@ -175,8 +175,7 @@ const Property kProperties[] = {
      "How long a job stays with an owner that gives no sign of life, in nanoseconds (default 30 s)",
      Duration{&S::redis_lease, kSecond, 3600 * kSecond}},
     {"redis-consumer-group", "Redis consumer group",
-     "Consumer group to create on the job's stream; unset: none. Not available in this version",
-     Text{&S::redis_consumer_group}},
+     "Consumer group to create on the job's stream; unset: none", Text{&S::redis_consumer_group}},
     {"redis-flush-timeout", "Redis flush timeout",
      "How long EOS, ERROR and stop wait for the final state to be stored, in milliseconds",
      Count{&S::redis_flush_timeout, 0, kDayMs}},

@@ -135,15 +135,52 @@ Status check_job_id(const std::string& job_id) {
   return Success{};
 }
 
-Status check_job_store(const SinkSettings& settings) {
-  const char* unavailable = nullptr;
-  if (!settings.redis_uri.empty()) unavailable = "redis-uri";
-  if (settings.redis_policy != RedisPolicy::kBestEffort) unavailable = "redis-policy=required";
-  if (!settings.redis_consumer_group.empty()) unavailable = "redis-consumer-group";
-  if (!unavailable) return Success{};
-  return error(std::string(unavailable) +
-               " is not available in this version: jobs are not mirrored in Redis yet. Leave "
-               "it out; the transcript goes to location and to the bus");
+Status check_redis(const SinkSettings& settings) {
+  if (settings.redis_uri.empty()) {
+    const char* useless = nullptr;
+    if (settings.redis_policy == RedisPolicy::kRequired) useless = "redis-policy=required";
+    if (!settings.redis_consumer_group.empty()) useless = "redis-consumer-group";
+    if (!useless) return Success{};
+    return error(std::string(useless) + " needs a server: set redis-uri, or leave it out");
+  }
+  if (const auto uri = parse_redis_uri(settings.redis_uri); !uri) return uri.error();
+  if (settings.redis_key_prefix.empty() ||
+      settings.redis_key_prefix.find_first_of("{}") != std::string::npos) {
+    return error(
+        "redis-key-prefix may be neither empty nor hold braces, which would put the keys of a job "
+        "on different cluster nodes; choose another one");
+  }
+  return Success{};
+}
+
+// For settings that passed check_redis().
+std::optional<RedisJobSettings> redis_settings(const SinkSettings& settings) {
+  if (settings.redis_uri.empty()) return std::nullopt;
+  RedisJobSettings redis;
+  redis.uri = *parse_redis_uri(settings.redis_uri);
+  redis.tls_ca_file = settings.tls_ca_file;
+  redis.key_prefix = settings.redis_key_prefix;
+  redis.stream_max_length = settings.redis_stream_max_length;
+  redis.retention = Milliseconds(settings.redis_retention / GST_MSECOND);
+  redis.lease = Milliseconds(settings.redis_lease / GST_MSECOND);
+  redis.consumer_group = settings.redis_consumer_group;
+  redis.required = settings.redis_policy == RedisPolicy::kRequired;
+  redis.flush_timeout = Milliseconds(settings.redis_flush_timeout);
+  return redis;
+}
+
+constexpr const char* kMaxChunkMeta = "max_chunk_ns";
+constexpr const char* kMinChunkMeta = "min_chunk_ns";
+
+// What a job that is resumed was cut with, although the property leaves it to us.
+std::uint64_t stored_size(const std::map<std::string, std::string>& meta, const char* name,
+                          std::uint64_t fallback) {
+  const auto entry = meta.find(name);
+  guint64 size = 0;
+  if (entry == meta.end() || !g_ascii_string_to_unsigned(entry->second.c_str(), 10, kShortestChunk,
+                                                         300 * GST_SECOND, &size, nullptr))
+    return fallback;
+  return size;
 }
 
 Status check_proxy(const std::string& proxy) {
@@ -264,7 +301,7 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
   config.service.extra_headers = std::move(*headers);
   config.request.extra_fields = std::move(*fields);
 
-  if (Status status = check_job_store(settings); !status) return status.error();
+  if (Status status = check_redis(settings); !status) return status.error();
   if (Status status = check_job_id(settings.job_id); !status) return status.error();
   if (Status status = check_cutting(settings); !status) return status.error();
   if (settings.retry_delay > settings.max_retry_delay) {
@@ -289,9 +326,13 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
                                 : settings.rate_limit_group;
   config.location = settings.location;
   config.location_format = settings.location_format;
+  config.redis = redis_settings(settings);
   config.journal_directory = settings.journal_directory;
   config.resume = settings.resume;
   config.cut_settings = cut_settings(settings);
+  const ChunkSizes sizes = chunk_sizes(settings, false);
+  config.meta = {{kMaxChunkMeta, std::to_string(sizes.maximum)},
+                 {kMinChunkMeta, std::to_string(sizes.minimum)}};
   config.job_id = settings.job_id;
   if (config.job_id.empty()) config.job_id = CharPtr(g_uuid_string_random()).get();
   return config;
@@ -316,8 +357,13 @@ LiveSettings make_live_settings(const SinkSettings& settings, bool live) {
   return result;
 }
 
-Chunker::Config make_chunker_config(const SinkSettings& settings, bool live) {
-  const ChunkSizes sizes = chunk_sizes(settings, live);
+Chunker::Config make_chunker_config(const SinkSettings& settings, bool live,
+                                    const std::map<std::string, std::string>& meta) {
+  ChunkSizes sizes = chunk_sizes(settings, live);
+  if (!live) {
+    sizes.maximum = stored_size(meta, kMaxChunkMeta, sizes.maximum);
+    sizes.minimum = stored_size(meta, kMinChunkMeta, sizes.minimum);
+  }
   Chunker::Config config;
   config.split = settings.split;
   config.max_frames = to_frames(sizes.maximum);

@@ -6,6 +6,7 @@
 #include <gst/gst.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -124,6 +125,8 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
 // For settings that passed make_engine_config(). A minimum that was accepted for files is reduced
 // to half the maximum when the automatic maximum of a live source is shorter.
 LiveSettings make_live_settings(const SinkSettings& settings, bool live);
-Chunker::Config make_chunker_config(const SinkSettings& settings, bool live);
+// `meta`: what the job was created with (EngineConfig::meta); files keep its automatic sizes.
+Chunker::Config make_chunker_config(const SinkSettings& settings, bool live,
+                                    const std::map<std::string, std::string>& meta = {});
 
 }  // namespace transcribe

@@ -5,6 +5,7 @@
 // The observer is called on the engine's event thread, one call at a time, with no lock held.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@
 #include "job/job.h"
 #include "job/persistent_store.h"
 #include "openai/request.h"
+#include "redis/job_store.h"
 #include "transcript/writer.h"
 
 namespace transcribe {
@@ -47,10 +49,13 @@ struct EngineConfig {
   std::string location;  // empty: no transcript file
   TranscriptFormat location_format = TranscriptFormat::kAuto;
   std::string job_id;
-  std::string journal_directory;  // empty: the job does not survive the process
+  // Neither of the two: the job does not survive the process.
+  std::optional<RedisJobSettings> redis;
+  std::string journal_directory;
   ResumePolicy resume = ResumePolicy::kAuto;
   // Everything that decides where chunks are cut, as text: a job is resumed with the same only.
   std::string cut_settings;
+  std::map<std::string, std::string> meta;  // stored with the job, beside what the engine knows
 };
 
 struct EngineStats {
@@ -79,8 +84,13 @@ class Engine {
   // the observer.
   void stop();
 
-  // QUEUED → PROCESSING; further calls do nothing.
-  void start();
+  // Until the job's store is open, where there is one. As wait_for_room().
+  Wait wait_open();
+  // What the job was created with by an earlier run; empty when it is new, or not open yet.
+  std::map<std::string, std::string> stored_meta() const;
+  // QUEUED → PROCESSING; further calls do nothing. A live source can't be heard again: a resumed
+  // job goes on behind its last index.
+  void start(bool live_source = false);
 
   // True while the queue has room for another chunk (max_queued_chunks), or `leaky` makes it.
   // Blocks; ends on interrupt(), cancel() and the job's early end.

@@ -23,24 +23,28 @@ ChunkFailed unreadable(const ChunkDone& done, const std::string& why) {
 Mirrors::Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store)
     : observer_(observer), persistent_(std::move(store)) {}
 
-Result<StoredMarks, StoreRefusal> Mirrors::open_store(const JobIdentity& identity,
-                                                      ResumePolicy policy) {
-  StoredMarks marks;
-  const auto opened = persistent_->open(
+Result<OpenedJob, StoreRefusal> Mirrors::open_store(const JobIdentity& identity,
+                                                    ResumePolicy policy, EarlierRun& earlier) {
+  auto opened = persistent_->open(
       identity, policy,
       [&](StoredChunk&& chunk) {
-        const ChunkInfo& info = chunk_of(chunk.outcome);
-        marks[info.index] = {chunk.sha256, info.core};
+        EarlierRun::Settled settled{chunk_of(chunk.outcome), std::nullopt};
+        settled.chunk.sha256 = chunk.sha256;
+        if (const auto* skipped = std::get_if<ChunkSkipped>(&chunk.outcome))
+          settled.skipped = skipped->reason;
+        earlier.add(std::move(settled));
         recovered_.record(
             std::visit([](const auto& outcome) { return Event(outcome); }, chunk.outcome));
       },
-      [](const std::string&) {});
-  if (!opened) {
-    persistent_.reset();
-    return opened.error();
-  }
+      [this](const std::string& message) { observer_.on_store_waiting(message); });
+  if (!opened) return opened.error();
+  stored_ = true;
   resumed_ = opened->resumed;
-  return marks;
+  return opened;
+}
+
+void Mirrors::cancel_open() {
+  if (persistent_) persistent_->cancel_open();
 }
 
 WriteStatus Mirrors::open_file(const std::string& location, TranscriptFormat format,
@@ -69,7 +73,7 @@ void Mirrors::tell(const Event& told, const Counters& counters) {
   }
   if (writer_ && writer_->reads_store()) store_.record(event);
   // What the store holds is not overwritten with a failure to read it.
-  if (persistent_ && event.index() == told.index()) note_store(persistent_->record(event));
+  if (stored_ && event.index() == told.index()) note_store(persistent_->record(event));
   std::optional<Outcome> outcome;
   if (const auto* change = std::get_if<StateChanged>(&event)) {
     // The last change is told with the end, behind all results.
@@ -112,11 +116,25 @@ void Mirrors::note_file(const WriteStatus& status) {
   }
 }
 
+void Mirrors::tell_store(const StoreNote& note) {
+  switch (note.kind) {
+    case StoreNote::Kind::kError:
+      observer_.on_store_error(note.message);
+      break;
+    case StoreNote::Kind::kRecovered:
+      observer_.on_store_recovered();
+      break;
+    case StoreNote::Kind::kOff:
+      observer_.on_store_off(note.message);
+      break;
+  }
+}
+
 void Mirrors::note_store(const Status& status) {
   if (status.ok() == !store_failing_) return;
   store_failing_ = !status.ok();
   if (store_failing_) {
-    observer_.on_store_error(status.error().message);
+    observer_.on_store_error(status.error().message + " (it is tried again with every chunk)");
   } else {
     observer_.on_store_recovered();
   }
@@ -157,8 +175,15 @@ void Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
   end.text_truncated = text_truncated_;
   if (!early) finish_file(end, whole);
   if (!end.incomplete_file) end.incomplete_file = std::move(unreadable_);
-  if (persistent_) note_store(persistent_->finish());
-  if (end.reason == JobReason::kStopped) {
+  const bool stopped = end.reason == JobReason::kStopped;
+  if (!stopped && end.reason != JobReason::kTakenOver) observer_.on_complete(end);
+  if (stored_) {
+    if (const Status status = persistent_->finish(); !status) {
+      end.unstored = status.error().message;
+      note_store(status);
+    }
+  }
+  if (stopped) {
     observer_.on_stopped(end.counters);
   } else {
     observer_.on_end(end);

@@ -4,13 +4,13 @@
 // Event thread only.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine_observer.h"
+#include "job/earlier_run.h"
 #include "job/memory_job_store.h"
 #include "job/persistent_store.h"
 #include "transcript/joiner.h"
@@ -18,12 +18,12 @@
 
 namespace transcribe {
 
-// What is known of a chunk that an earlier run has settled.
-struct StoredMark {
-  std::string sha256;
-  FrameSpan core;
+// What a store told between two events.
+struct StoreNote {
+  enum class Kind { kError, kRecovered, kOff };
+  Kind kind = Kind::kError;
+  std::string message;
 };
-using StoredMarks = std::map<std::uint64_t, StoredMark>;
 
 class Mirrors {
  public:
@@ -31,15 +31,19 @@ class Mirrors {
   Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store);
 
   bool has_store() const { return persistent_ != nullptr; }
-  // Creates the job in the store or takes it over. What need not be sent again, by index. After a
-  // refusal nothing is stored: the job is not ours.
-  Result<StoredMarks, StoreRefusal> open_store(const JobIdentity& identity, ResumePolicy policy);
+  // Creates the job in the store or takes it over; `earlier` gets what need not be sent again.
+  // After a refusal nothing is stored: the job is not ours.
+  Result<OpenedJob, StoreRefusal> open_store(const JobIdentity& identity, ResumePolicy policy,
+                                             EarlierRun& earlier);
+  // Ends open_store(). Any thread.
+  void cancel_open();
   // Opens the transcript file; after open_store(), which tells whether there may be an old one.
   WriteStatus open_file(const std::string& location, TranscriptFormat format,
                         const std::string& job_id);
 
   // `counters` as of the event.
   void tell(const Event& event, const Counters& counters);
+  void tell_store(const StoreNote& note);
   // The end, once, after all events. `end` as far as the engine knows it: state, reason, counters
   // and failures. `unsettled` chunks, by index, become holes in the file.
   void tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled);
@@ -52,7 +56,8 @@ class Mirrors {
   void note_store(const Status& status);
 
   EngineObserver& observer_;
-  std::unique_ptr<PersistentStore> persistent_;
+  const std::unique_ptr<PersistentStore> persistent_;
+  bool stored_ = false;  // it has the job
   bool resumed_ = false;
   bool store_failing_ = false;
   MemoryJobStore recovered_;              // results of earlier runs

@@ -43,6 +43,7 @@ constexpr std::array kCauses{
     CauseName{Cause::kTimeBudget, "time-budget"},
     CauseName{Cause::kRejectedAlike, "rejected-alike"},
     CauseName{Cause::kStore, "store"},
+    CauseName{Cause::kCancelled, "cancelled"},
 };
 
 template <typename Table, typename Value>

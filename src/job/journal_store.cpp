@@ -192,6 +192,14 @@ Result<JournalStore::Contents, StoreRefusal> JournalStore::read() {
 Result<OpenedJob, StoreRefusal> JournalStore::open(const JobIdentity& identity, ResumePolicy policy,
                                                    const std::function<void(StoredChunk&&)>& found,
                                                    const std::function<void(const std::string&)>&) {
+  auto opened = take(identity, policy, found);
+  if (!opened) fd_.reset();
+  return opened;
+}
+
+Result<OpenedJob, StoreRefusal> JournalStore::take(
+    const JobIdentity& identity, ResumePolicy policy,
+    const std::function<void(StoredChunk&&)>& found) {
   path_ = path(directory_, identity.job_id);
   fd_.reset(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (!fd_)
@@ -284,7 +292,11 @@ Status JournalStore::record(const Event& event) {
   return flush();
 }
 
-Status JournalStore::finish() { return flush(); }
+Status JournalStore::finish() {
+  Status status = flush();
+  if (status) fd_.reset();
+  return status;
+}
 
 void JournalStore::append(std::string line) { pending_ += std::move(line) + "\n"; }
 

@@ -42,6 +42,8 @@ class JournalStore final : public PersistentStore {
  private:
   struct Contents;
 
+  Result<OpenedJob, StoreRefusal> take(const JobIdentity& identity, ResumePolicy policy,
+                                       const std::function<void(StoredChunk&&)>& found);
   Result<Contents, StoreRefusal> read();
   void append(std::string line);
   // False: there is no room for it.

@@ -71,6 +71,7 @@ class PersistentStore {
   // Creates the job or takes it over. `found` is called for every chunk that need not be sent
   // again (done; of a COMPLETED job also skipped ones, but for silence), in the order in which
   // they were stored; `waiting` with a sentence for the user before a wait for another owner.
+  // After a refusal the job is let go of, and nothing may be recorded.
   virtual Result<OpenedJob, StoreRefusal> open(
       const JobIdentity& identity, ResumePolicy policy,
       const std::function<void(StoredChunk&&)>& found,
@@ -79,7 +80,8 @@ class PersistentStore {
   virtual void cancel_open() {}
   // Every event in order. An error means that the store is behind; it catches up with a later call.
   virtual Status record(const Event& event) = 0;
-  // Everything so far is stored when this returns without an error.
+  // The run's last call. Everything is stored, and the job let go of, when this returns without an
+  // error.
   virtual Status finish() = 0;
 };
 

@@ -28,6 +28,7 @@ enum class Cause {
   kTimeBudget,     // chunk-timeout or eos-timeout
   kRejectedAlike,  // the first chunks were all rejected alike
   kStore,          // job store
+  kCancelled,      // by a user, through the job store
 };
 
 struct Failure {

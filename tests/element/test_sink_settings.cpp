@@ -380,7 +380,7 @@ START_TEST(what_is_wrong_is_named) {
        }},
       {"retry-delay", [](SinkSettings& s) { s.max_retry_delay = 100; }},
       {"prompt", [](SinkSettings& s) { s.prompt = std::string(kMaxBodyBytes, 'a'); }},
-      {"redis-uri", [](SinkSettings& s) { s.redis_uri = "redis://:secret@host"; }},
+      {"redis-uri", [](SinkSettings& s) { s.redis_uri = "http://:secret@host"; }},
       {"redis-policy", [](SinkSettings& s) { s.redis_policy = RedisPolicy::kRequired; }},
       {"redis-consumer-group", [](SinkSettings& s) { s.redis_consumer_group = "g"; }},
       {"journal-directory", [](SinkSettings& s) { s.journal_directory = "/proc/none"; }},

@@ -38,6 +38,7 @@ class Recorder final : public EngineObserver {
     std::vector<Released> released;
     std::size_t queued = 0;
     std::size_t retries = 0;
+    std::size_t completes = 0;
     std::optional<JobEnd> end;
     bool stopped = false;
     bool spoke_after_end = false;
@@ -74,6 +75,11 @@ class Recorder final : public EngineObserver {
   void on_file_recovered() noexcept override {}
   void on_store_error(const std::string&) noexcept override {}
   void on_store_recovered() noexcept override {}
+  void on_store_off(const std::string&) noexcept override {}
+  void on_store_waiting(const std::string&) noexcept override {}
+  void on_complete(const JobEnd&) noexcept override {
+    tell([&](Story& story) { story.completes++; });
+  }
   void on_end(const JobEnd& end) noexcept override {
     tell([&](Story& story) {
       story.end = end;

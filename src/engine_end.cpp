@@ -1,0 +1,237 @@
+#include <algorithm>
+#include <utility>
+
+#include "engine_private.h"
+
+namespace transcribe {
+
+namespace {
+
+constexpr std::size_t kMaxNamedChunks = 20;
+
+bool rejected(const Failure& failure) {
+  return failure.severity == Severity::kChunk && failure.http_status >= 400 &&
+         failure.http_status < 500;
+}
+
+JobState state_after(JobReason reason) {
+  switch (reason) {
+    case JobReason::kEndOfStream:
+      return JobState::kCompleted;
+    case JobReason::kStopped:
+      return JobState::kQueued;
+    default:
+      return JobState::kFailed;
+  }
+}
+
+}  // namespace
+
+Failure job_failure(Cause cause, std::string reason, std::string message) {
+  Failure failure;
+  failure.severity = Severity::kJob;
+  failure.cause = cause;
+  failure.reason = std::move(reason);
+  failure.message = std::move(message);
+  return failure;
+}
+
+Failure out_of_time(std::optional<Failure> last) {
+  Failure failure = std::move(last).value_or(Failure());
+  const std::string before = failure.message.empty() ? "" : ". Last failure: " + failure.message;
+  failure.severity = Severity::kChunk;
+  failure.cause = Cause::kTimeBudget;
+  failure.reason = "eos-timeout";
+  failure.message =
+      "The end of the stream came and eos-timeout was over before this chunk was transcribed; "
+      "raise eos-timeout" +
+      before;
+  return failure;
+}
+
+bool Engine::Private::begin_end(Access& s, JobReason reason) {
+  if (s->ending) return false;
+  s->ending = true;
+  s->end_reason = reason;
+  changed.notify_all();
+  return true;
+}
+
+// A worker may be between "settled" in the dispatcher and its observer call; the end waits for it,
+// so that no result is lost and none comes after the end.
+void Engine::Private::maybe_end(Access& s) {
+  if (!s->ending && s->finishing && s->store_open && s->held.empty() && s->job.open() == 0) {
+    if (const auto missing = s->earlier.missing()) {
+      begin_end(s, JobReason::kError);
+      s->fatal = ChunkFailed{
+          std::make_shared<ChunkInfo>(*missing),
+          job_failure(Cause::kSettings, "source-mismatch",
+                      "The source ends before chunk " + std::to_string(missing->index) +
+                          ", which an earlier run of this job has transcribed; use the same "
+                          "source, another job-id, or resume=restart"),
+          0};
+    }
+    begin_end(s, s->job.counters().failed > 0 ? JobReason::kChunksFailed : JobReason::kEndOfStream);
+    s->stopped = true;
+  }
+  if (!s->stopped || s->end_logged || s->job.open() != s->unsettled.size()) return;
+  s->end_logged = true;
+
+  const bool ours = s->end_reason != JobReason::kTakenOver;
+  // A job that is refused before it began passes through PROCESSING too.
+  if (s->job.state() == JobState::kQueued && ours && s->end_reason != JobReason::kStopped)
+    append(s, StateChanged{JobState::kProcessing, JobState::kQueued, JobReason::kStart});
+  const JobState previous = s->job.state();
+  const JobState next = ours ? state_after(s->end_reason) : previous;
+  if (previous != next) {
+    StateChanged change{next, previous, s->end_reason};
+    const auto& error = s->fatal ? s->fatal : s->first_failed;
+    if (next == JobState::kFailed && error) change.error = std::make_shared<ChunkFailed>(*error);
+    append(s, std::move(change));
+  }
+  std::sort(s->unsettled.begin(), s->unsettled.end(),
+            [](const ChunkInfo& a, const ChunkInfo& b) { return a.index < b.index; });
+  s->log.push_back({End{std::move(s->unsettled), next, s->end_reason}, s->job.counters()});
+  changed.notify_all();
+}
+
+void Engine::Private::end_early(Access&& access) {
+  { const Access released = std::move(access); }
+  mirrors->cancel_open();
+  const auto unsettled = dispatcher->cancel();
+  auto s = state.lock();
+  s->stopped = true;
+  for (Piece& piece : s->held) {
+    if (piece.skipped) continue;
+    piece.info.index = s->next_index++;
+    append(s, ChunkQueued{std::make_shared<ChunkInfo>(piece.info), wav_bytes(piece.pcm)});
+    s->unsettled.push_back(piece.info);
+  }
+  s->held.clear();
+  s->unsettled.insert(s->unsettled.end(), unsettled.begin(), unsettled.end());
+  maybe_end(s);
+}
+
+void Engine::Private::end_job(JobReason reason, Failure failure) {
+  auto s = state.lock();
+  if (!begin_end(s, reason)) return;
+  s->fatal = ChunkFailed{nullptr, std::move(failure), 0};
+  end_early(std::move(s));
+}
+
+void Engine::Private::fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts) {
+  fail(state.lock(), ChunkFailed{std::make_shared<ChunkInfo>(chunk), failure, attempts});
+}
+
+void Engine::Private::fail(Access&& s, ChunkFailed event) {
+  const ChunkInfo& chunk = *event.chunk;
+  const Failure failure = event.failure;
+  if (failure.severity == Severity::kJob) {
+    // The chunk itself is not to blame: it stays unsettled, so that a resumed job sends it again.
+    s->unsettled.push_back(chunk);
+    if (begin_end(s, JobReason::kError)) {
+      s->fatal = std::move(event);
+      end_early(std::move(s));
+    } else {
+      maybe_end(s);
+    }
+    return;
+  }
+
+  if (!s->first_failed) s->first_failed = event;
+  if (chunk.index < kRejectedAlike) {
+    if (rejected(failure)) {
+      s->first_rejections[chunk.index] =
+          std::to_string(failure.http_status) + " " + failure.error_code;
+    } else {
+      s->first_accepted = true;
+    }
+  }
+  const std::uint64_t failed = s->job.counters().failed;
+  if (failed < kMaxNamedChunks) {
+    s->failed_chunks += (failed == 0 ? "" : ", ") + std::to_string(chunk.index);
+  } else if (failed == kMaxNamedChunks) {
+    s->failed_chunks += ", …";
+  }
+  append(s, event);
+
+  const auto& rejections = s->first_rejections;
+  const bool all_alike =
+      chunk.index < kRejectedAlike && !s->first_accepted && rejections.size() == kRejectedAlike &&
+      std::all_of(rejections.begin(), rejections.end(), [&](const auto& rejection) {
+        return rejection.second == rejections.begin()->second;
+      });
+  if ((all_alike || s->live.on_error == OnError::kAbort) && begin_end(s, JobReason::kError)) {
+    if (all_alike) {
+      event.failure.cause = Cause::kRejectedAlike;
+      event.failure.reason = "rejected";
+      event.failure.message =
+          "The first chunks were all rejected alike, so the job ends. " + event.failure.message;
+    }
+    s->fatal = std::move(event);
+    end_early(std::move(s));
+    return;
+  }
+  maybe_end(s);
+}
+
+void Engine::Private::on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept {
+  auto s = state.lock();
+  // One that was on its way when the job ended.
+  if (s->end_logged) return;
+  append(s, ChunkAttempt{std::make_shared<ChunkInfo>(chunk), attempt});
+}
+
+void Engine::Private::on_retry(const ChunkInfo& chunk, unsigned next_attempt, Nanoseconds delay,
+                               const Failure& failure) noexcept {
+  auto s = state.lock();
+  if (s->end_logged) return;
+  append(s, ChunkRetry{std::make_shared<ChunkInfo>(chunk), next_attempt, delay, failure});
+}
+
+void Engine::Private::on_done(const ChunkInfo& chunk, Transcription&& transcription,
+                              unsigned attempts, Nanoseconds latency) noexcept {
+  auto s = state.lock();
+  if (chunk.index < kRejectedAlike) s->first_accepted = true;
+  append(s, ChunkDone{std::make_shared<ChunkInfo>(chunk),
+                      std::make_shared<Transcription>(std::move(transcription)), attempts, latency,
+                      false});
+  maybe_end(s);
+}
+
+void Engine::Private::on_failed(const ChunkInfo& chunk, const Failure& failure,
+                                unsigned attempts) noexcept {
+  fail(chunk, failure, attempts);
+}
+
+void Engine::Private::note_store(StoreNote note) {
+  auto s = state.lock();
+  // What comes while the end is stored is told with it.
+  if (s->end_logged) return;
+  s->log.push_back({std::move(note), s->job.counters()});
+  changed.notify_all();
+}
+
+void Engine::Private::on_store_error(const std::string& message) noexcept {
+  note_store({StoreNote::Kind::kError, message});
+}
+
+void Engine::Private::on_store_recovered() noexcept {
+  note_store({StoreNote::Kind::kRecovered, ""});
+}
+
+void Engine::Private::on_store_off(const std::string& message) noexcept {
+  note_store({StoreNote::Kind::kOff, message});
+}
+
+void Engine::Private::on_taken_over(const std::string& message) noexcept {
+  end_job(JobReason::kTakenOver, job_failure(Cause::kBusy, "taken-over", message));
+}
+
+void Engine::Private::on_cancel_requested(const std::string& note) noexcept {
+  end_job(JobReason::kCancelled, job_failure(Cause::kCancelled, "cancelled",
+                                             "The job was cancelled in its store: " + note +
+                                                 ". Start it again to go on with what is missing"));
+}
+
+}  // namespace transcribe

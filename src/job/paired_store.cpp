@@ -1,0 +1,59 @@
+#include "job/paired_store.h"
+
+#include <set>
+#include <utility>
+
+namespace transcribe {
+
+namespace {
+
+Status both(const Status& first, const Status& second) {
+  if (first.ok()) return second;
+  if (second.ok()) return first;
+  return Error{first.error().message + " " + second.error().message};
+}
+
+}  // namespace
+
+PairedStore::PairedStore(std::unique_ptr<PersistentStore> owner,
+                         std::unique_ptr<PersistentStore> second)
+    : owner_(std::move(owner)), second_(std::move(second)) {}
+
+Result<OpenedJob, StoreRefusal> PairedStore::open(
+    const JobIdentity& identity, ResumePolicy policy,
+    const std::function<void(StoredChunk&&)>& found,
+    const std::function<void(const std::string&)>& waiting) {
+  // The order in which a store found them is kept; of two records the owner's counts.
+  std::set<std::uint64_t> known;
+  const auto once = [&](StoredChunk&& chunk) {
+    if (known.insert(chunk_of(chunk.outcome).index).second) found(std::move(chunk));
+  };
+  auto first = owner_->open(identity, policy, once, waiting);
+  if (!first) return first;
+  auto second = second_->open(identity, policy, once, waiting);
+  if (!second) {
+    // It was taken for nothing: another run may have it.
+    static_cast<void>(
+        owner_->record(StateChanged{JobState::kQueued, JobState::kQueued, JobReason::kStopped}));
+    static_cast<void>(owner_->finish());
+    return second;
+  }
+  return first->resumed ? first : second;
+}
+
+void PairedStore::cancel_open() {
+  owner_->cancel_open();
+  second_->cancel_open();
+}
+
+Status PairedStore::record(const Event& event) {
+  const Status first = owner_->record(event);
+  return both(first, second_->record(event));
+}
+
+Status PairedStore::finish() {
+  const Status first = owner_->finish();
+  return both(first, second_->finish());
+}
+
+}  // namespace transcribe
