@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "http/client.h"
+#include "base/libsoup2.h"
 #include "transcript/writer.h"
 
 namespace transcribe {

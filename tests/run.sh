@@ -62,6 +62,20 @@ quick_start() {
   rm -r "$directory"
 }
 
+# With the quick start's build: gst-inspect-1.0 can't load an instrumented plugin.
+check_docs() {
+  local build=$root/build
+  echo "== docs/element.md against gst-inspect-1.0"
+  if GST_PLUGIN_PATH_1_0=$build/gst-plugin GST_REGISTRY_1_0=$build/registry.dat \
+     PYTHONDONTWRITEBYTECODE=1 \
+     python3 "$root/tests/element/check_docs.py" "$root/docs/element.md" "$root/gst-plugin"; then
+    count 1 0
+  else
+    echo "docs/element.md does not fit the element."
+    count 0 1
+  fi
+}
+
 "$root/debian/install-build-deps"
 
 # Optimised for debugging: the optimiser takes most of the time of an instrumented build.
@@ -69,6 +83,7 @@ configure build-tests -Db_sanitize=address,undefined -Doptimization=g
 ninja -C "$root/build-tests"
 TRANSCRIBE_FULL=$full run build-tests
 quick_start
+check_docs
 
 if [ -n "$full" ]; then
   export TRANSCRIBE_FULL=1

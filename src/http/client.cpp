@@ -1,7 +1,5 @@
 #include "http/client.h"
 
-#include <dlfcn.h>
-
 #include <string_view>
 #include <vector>
 
@@ -75,13 +73,6 @@ HttpResult HttpClient::send(const HttpRequest& request, Milliseconds timeout,
                   result.error().message.c_str());
   }
   return result;
-}
-
-bool libsoup2_is_loaded() {
-  void* library = dlopen("libsoup-2.4.so.1", RTLD_LAZY | RTLD_NOLOAD);
-  if (!library) return false;
-  dlclose(library);
-  return true;
 }
 
 }  // namespace transcribe

@@ -42,7 +42,4 @@ class HttpClient {
   std::unique_ptr<Private> d_;
 };
 
-// True when libsoup 2 is loaded in this process: libsoup 3 would abort or hang beside it.
-bool libsoup2_is_loaded();
-
 }  // namespace transcribe

@@ -1,5 +1,6 @@
 #include <fstream>
 
+#include "base/libsoup2.h"
 #include "http_test.h"
 
 namespace transcribe {
