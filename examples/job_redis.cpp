@@ -3,11 +3,11 @@
 #include <glib.h>
 
 #include <algorithm>
-#include <set>
 
 #include "redis/job_owner.h"
 #include "redis/script_client.h"
 #include "redis/scripts.h"
+#include "redis/server_facts.h"
 
 using transcribe::Command;
 using transcribe::RedisError;
@@ -138,6 +138,44 @@ RedisResult<std::vector<Reply>> JobRedis::ask_all(const std::vector<Command>& co
   if (!replies) return replies;
   if (auto error = first_error(*replies)) return std::move(*error);
   return replies;
+}
+
+RedisResult<std::set<std::pair<std::string, std::uint16_t>>> JobRedis::nodes() {
+  std::set<std::pair<std::string, std::uint16_t>> nodes;
+  // Without the right to ask, it is taken for a single server.
+  const auto info = ask({{"INFO"}});
+  if (!info) return info.error();
+  if (!transcribe::parse_info(info->front().text).cluster) return nodes;
+  const auto slots = ask_all({{"CLUSTER", "SLOTS"}});
+  if (!slots) return slots.error();
+  for (const Reply& range : slots->front().elements) {
+    if (range.elements.size() < 3 || range.elements[2].elements.size() < 2) continue;
+    const auto& node = range.elements[2].elements;
+    nodes.emplace(node[0].text.empty() ? settings_.uri.host : node[0].text,
+                  static_cast<std::uint16_t>(node[1].integer));
+  }
+  return nodes;
+}
+
+RedisResult<std::vector<JobView>> JobRedis::view_all(std::size_t& foreign) {
+  foreign = 0;
+  auto places = nodes();
+  if (!places) return places.error();
+  if (places->empty()) places->emplace(settings_.uri.host, settings_.uri.port);
+  std::vector<JobView> jobs;
+  for (const auto& [host, port] : *places) {
+    JobRedis node(settings_, prefix_);
+    node.settings_.uri.host = host;
+    node.settings_.uri.port = port;
+    std::size_t others = 0;
+    const auto ids = node.list(others);
+    if (!ids) return ids.error();
+    const auto views = node.view(*ids);
+    if (!views) return views.error();
+    jobs.insert(jobs.end(), views->begin(), views->end());
+    foreign += others;
+  }
+  return jobs;
 }
 
 RedisResult<std::vector<std::string>> JobRedis::list(std::size_t& foreign) {

@@ -6,7 +6,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "job/chunk_record.h"
@@ -62,8 +64,10 @@ class JobRedis {
   transcribe::RedisResult<std::vector<transcribe::Reply>> ask_all(
       const std::vector<transcribe::Command>& commands);
 
-  // Those whose state is there, without order. `foreign`: how many names are no job ids.
-  transcribe::RedisResult<std::vector<std::string>> list(std::size_t& foreign);
+  // All jobs whose state is there, of all nodes of a cluster, without order. `foreign`: how many
+  // names are no job ids.
+  transcribe::RedisResult<std::vector<JobView>> view_all(std::size_t& foreign);
+  // Of one node.
   transcribe::RedisResult<std::vector<JobView>> view(const std::vector<std::string>& ids);
   transcribe::RedisResult<std::map<std::string, std::string>> scan_hash(const std::string& key);
   // The records in `key` (chunks or cerr), by index.
@@ -79,6 +83,9 @@ class JobRedis {
 
  private:
   std::optional<transcribe::RedisError> connect();
+  transcribe::RedisResult<std::vector<std::string>> list(std::size_t& foreign);
+  // Host and port of each that holds a part of the cluster; empty: no cluster.
+  transcribe::RedisResult<std::set<std::pair<std::string, std::uint16_t>>> nodes();
 
   transcribe::Connection::Settings settings_;
   std::string prefix_;

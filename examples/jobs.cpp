@@ -82,9 +82,7 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
 
 ExitCode list_jobs(JobRedis& redis) {
   std::size_t foreign = 0;
-  const auto ids = redis.list(foreign);
-  if (!ids) return fail(kError, ids.error().message);
-  auto jobs = redis.view(*ids);
+  auto jobs = redis.view_all(foreign);
   if (!jobs) return fail(kError, jobs.error().message);
   // What is under way first, then the latest.
   std::sort(jobs->begin(), jobs->end(), [](const JobView& a, const JobView& b) {

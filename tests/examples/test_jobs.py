@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The commands of transcribe on jobs, against a real redis-server."""
 
+import functools
 import os
 import pathlib
 import signal
@@ -321,23 +322,46 @@ class Usage(Jobs):
 
 
 class Cluster(Jobs):
-    def test_moved(self):
-        """A node that has no slots sends to the one that has."""
-        nodes = [RedisServer("--cluster-enabled", "yes") for _ in range(2)]
-        for node in nodes:
+    def setUp(self):
+        super().setUp()
+        self.nodes = [RedisServer("--cluster-enabled", "yes") for _ in range(2)]
+        for node in self.nodes:
             self.addCleanup(node.stop)
-        first, second = (node.client() for node in nodes)
-        second.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        first.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[1].port)
-        self.wait_for(lambda: "cluster_state:ok" in first.execute_command("CLUSTER", "INFO"))
-        self.wait_for(lambda: "cluster_state:ok" in second.execute_command("CLUSTER", "INFO"))
-        job = Job(second).start()
+        self.clients = [node.client() for node in self.nodes]
+        for client in self.clients:
+            self.addCleanup(client.close)
+
+    def join(self, *slots):
+        """Gives each node its slots and waits until the nodes know each other."""
+        for client, (first, last) in zip(self.clients, slots):
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        self.clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[1].port)
+        for client in self.clients:
+            ask = functools.partial(client.execute_command, "CLUSTER", "INFO")
+            self.wait_for(lambda ask=ask: "cluster_state:ok" in ask())
+
+    def test_moved(self):
+        self.clients.reverse()
+        self.clients[0].execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        self.nodes.reverse()
+        self.join()
+        job = Job(self.clients[0]).start()
         job.done(0)
         job.expect("move", "QUEUED", "stopped")
-        uri = ("--redis-uri", nodes[0].uri)
+        uri = ("--redis-uri", self.nodes[1].uri)  # has no slots
         self.check(0, "1 done", "--status", "talk", *uri)
         self.check(0, "it is cancelled", "--cancel", "talk", *uri)
         self.assertEqual(self.command(1, "--follow", "talk", *uri)[0], [line(0)])
+
+    def test_jobs_of_all_nodes(self):
+        self.join((0, 8191), (8192, 16383))
+        for name in "abcdefgh":
+            slot = self.clients[0].execute_command("CLUSTER", "KEYSLOT", f"transcribe:jobs:{name}")
+            Job(self.clients[slot // 8192], name).create()
+        for node in self.nodes:
+            out, err = self.command(0, "--jobs", "--redis-uri", node.uri)
+            self.assertEqual({row.split()[0] for row in out[1:]}, set("abcdefgh"))
+        self.assertTrue(all(client.dbsize() for client in self.clients))
 
 
 if __name__ == "__main__":

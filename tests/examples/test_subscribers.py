@@ -4,8 +4,11 @@
 import json
 import os
 import pathlib
+import select
 import signal
+import socket
 import tempfile
+import threading
 import unittest
 
 from redis_support import PYTHON, Job, WithRedis, allow, line, need_redis, record
@@ -115,6 +118,20 @@ class Follow(WithRedis):
         out, err = self.finish(follower, 0)
         self.assertEqual([text.split("  ")[1] for text in out], [f"text {i}" for i in range(301)])
         self.assertIn("trimmed", err)
+
+    def test_end_trimmed_while_away(self):
+        job = Job(self.client).start()
+        follower = self.follow()
+        self.wait_for_readers()
+        follower.send_signal(signal.SIGSTOP)
+        job.done(0)  # the answer to what it asked before
+        job.done(1)
+        job.complete()
+        self.client.xtrim(job.stream, maxlen=0, approximate=False)
+        follower.send_signal(signal.SIGCONT)
+        out, err = self.finish(follower, 0)
+        self.assertEqual(out, [line(0), line(1)])
+        self.assertIn("COMPLETED (eos)", err)
 
     def test_trimmed_all(self):
         job = Job(self.client).start()
@@ -300,6 +317,30 @@ class Group(WithRedis):
         out, err = self.finish(self.consumer(*self.FAST, name="b"), 0)
         self.assertEqual(sorted(out), [line(0), line(1)])
 
+    def test_same_name_again(self):
+        job = Job(self.client).start()
+        job.done(0)
+        job.done(1)
+        self.hang(job)
+        job.complete()
+        out, err = self.finish(self.consumer("--min-idle", "1000", name="dead"), 0)
+        self.assertEqual(sorted(out), [line(0), line(1)])
+
+    def test_lost_answer(self):
+        """What was handed out in an answer that never came is processed at once."""
+        proxy = Cutter(self.server.port, b"chunk")
+        self.addCleanup(proxy.stop)
+        job = Job(self.client).start()
+        slow = ("--claim-every", "1000", "--min-idle", "1000")
+        consumer = self.consumer(*slow, "--redis-uri", f"redis://127.0.0.1:{proxy.port}")
+        self.wait_for_readers()
+        job.done(0)
+        job.complete()
+        out, err = self.finish(consumer, 0)
+        self.assertEqual(out, [line(0)])
+        self.assertEqual(proxy.cuts, 1)
+        self.assertIn("trying again", err)
+
     def test_same_name_again_and_trimmed(self):
         job = Job(self.client).start()
         job.done(0)
@@ -392,6 +433,51 @@ class Group(WithRedis):
         out, err = self.run_to_end(2, PYTHON, "-B", GROUP, "a}b", "--group", "g")
         self.assertIn("job id", err)
         self.run_to_end(2, PYTHON, "-B", GROUP, "talk")
+
+
+class Cutter:
+    """A proxy that cuts the connection once, instead of passing on an answer with `text`."""
+
+    def __init__(self, port, text):
+        self.text, self.cuts = text, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.sockets = []
+        self.thread = threading.Thread(target=self.run, args=(port,))
+        self.thread.start()
+
+    def run(self, port):
+        ways = {}
+        while True:
+            ready, _, _ = select.select([self.listener, *ways], [], [])
+            for here in ready:
+                if here is self.listener:
+                    try:
+                        client, _ = self.listener.accept()
+                    except OSError:
+                        return
+                    server = socket.create_connection(("127.0.0.1", port))
+                    ways |= {client: (server, False), server: (client, True)}
+                    self.sockets += [client, server]
+                    continue
+                if here not in ways:
+                    continue
+                there, is_answer = ways[here]
+                data = here.recv(1 << 16)
+                cut = is_answer and not self.cuts and self.text in data
+                self.cuts += cut
+                if data and not cut:
+                    there.sendall(data)
+                    continue
+                for end in (here, there):
+                    del ways[end]
+                    end.close()
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        for end in (self.listener, *self.sockets):
+            end.close()
 
 
 if __name__ == "__main__":
