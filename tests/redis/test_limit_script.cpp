@@ -111,6 +111,16 @@ START_TEST(a_refusal_and_a_look_write_nothing) {
 }
 END_TEST
 
+START_TEST(nothing_is_reserved_beyond_an_hour) {
+  Limiter limiter(kHour / 3 * 2);
+  ck_assert(limiter("take", 10 * kHour).granted);
+  ck_assert(limiter("take", 10 * kHour).granted);
+  const Grant third = limiter("take", 10 * kHour);
+  ck_assert(!third.granted);
+  ck_assert_int_gt(third.wait, kHour);
+}
+END_TEST
+
 START_TEST(every_key_expires) {
   Limiter limiter(50000, 2);
   for (int i = 0; i < 20; i++) {
@@ -139,7 +149,8 @@ START_TEST(a_penalty_holds_everybody) {
   ck_assert_int_ge(next.due(), held.now + 2000000);
   ck_assert_int_lt(next.due(), held.now + 2001000);
   // And no burst after it; a shorter one changes nothing.
-  other("penalize", 1000);
+  const Grant shorter = other("penalize", 1000);
+  ck_assert_int_eq(shorter.now + shorter.hold, held.now + 2000000);
   ck_assert_int_eq(other("take").due(), next.due() + 1000);
   ck_assert_int_eq(limiter("penalize", 10 * kHour).wait, kHour);
   ck_assert_int_le(limiter("peek").tat, limiter("peek").now + kHour + 5000);
@@ -341,6 +352,7 @@ Suite* make_suite() {
   tcase_add_test(tcase, grants_a_burst_then_the_rate);
   tcase_add_test(tcase, a_cost_takes_several_places);
   tcase_add_test(tcase, a_refusal_and_a_look_write_nothing);
+  tcase_add_test(tcase, nothing_is_reserved_beyond_an_hour);
   tcase_add_test(tcase, every_key_expires);
   tcase_add_test(tcase, a_penalty_holds_everybody);
   tcase_add_test(tcase, a_penalty_knows_no_burst_and_shows_in_every_answer);

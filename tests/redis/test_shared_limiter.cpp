@@ -195,7 +195,7 @@ START_TEST(a_server_that_refuses_to_write) {
   wait_members_known(crowd, 2);
   RedisClient client(server.port());
   ck_assert(!client.command(kTroubles[_i].begin).is_error());
-  ck_assert(crowd.wait_each([](const auto& lines) { return count_of(lines, 'L') >= 10; }));
+  ck_assert(crowd.wait_each([](const auto& lines) { return count_of(lines, 'L') >= 5; }));
   ck_assert(!client.command(kTroubles[_i].end).is_error());
   ck_assert(crowd.wait_each(
       [](const auto& lines) { return count_of(lines, 'I') >= 1 && lines.back().kind == 'G'; }));
