@@ -19,9 +19,11 @@ SinkPipeline::SinkPipeline(const std::string& launch) {
 
 SinkPipeline SinkPipeline::with_source(const std::string& base_url, const std::string& properties,
                                        const std::string& caps) {
+  // Set where every job is to be mirrored (tests/redis/with_redis.py).
+  const char* more = g_getenv("TRANSCRIBE_SINK_PROPERTIES");
   return SinkPipeline("appsrc name=src format=time max-bytes=0 caps=\"" + caps +
                       "\" ! openaitranscribesink name=sink requests-per-second=0 base-url=" +
-                      base_url + " " + properties);
+                      base_url + " " + (more != nullptr ? more : "") + " " + properties);
 }
 
 SinkPipeline::SinkPipeline(SinkPipeline&& other) noexcept

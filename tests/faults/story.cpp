@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 
+#include "mirror_check.h"
+
 #include <gst/check/gstcheck.h>
 
 namespace transcribe::testing {
@@ -117,6 +119,9 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 void check_ending(SinkPipeline& pipeline, const Ending& ending) {
+  // The last word is stored before EOS or ERROR is posted.
+  if (const char* port = g_getenv("TRANSCRIBE_REDIS_PORT"))
+    check_mirror(pipeline, static_cast<std::uint16_t>(std::stoul(port)));
   pipeline.set_state(GST_STATE_READY);
   pipeline.collect();
   const std::vector<std::string> words = story(pipeline);
