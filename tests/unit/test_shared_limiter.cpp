@@ -395,8 +395,12 @@ END_TEST
 START_TEST(questions_go_out_again_after_the_return) {
   Fixture f;
   ck_assert(f.reserve_and_ask(at(0s)));
+  const std::uint64_t ticket = f.remote.only();
   f.remote.lose(at(0s));
   f.remote.listener->on_back(at(50ms));
+  // The answer to a question that was given up.
+  f.remote.grant(ticket, at(50ms));
+  ck_assert_uint_eq(f.remote.returned.size(), 1);
   ck_assert(!f.confirm(at(50ms)));
   ck_assert(f.place.due == TimePoint::max());
   f.remote.grant(at(60ms));
