@@ -210,7 +210,6 @@ void SharedLimiter::on_lost(TimePoint now) {
     state->lost = true;
     for (auto& [ticket, place] : state->places) {
       if (place.phase == Place::Phase::kAsked) place.phase = Place::Phase::kIdle;
-      place.again = TimePoint::min();
     }
     // Not all members in the same moment.
     const auto turn = static_cast<double>(state->told.emission_us) * state->members;
