@@ -32,8 +32,8 @@ constexpr char kHelp[] =
     "interrupted goes on with the same job-id=ID.";
 constexpr char kExitCodes[] =
     "The first Ctrl-C ends the recording and waits for its text, the second stops at once.\n\n"
-    "Exit codes: 0 complete, 1 error, 2 wrong usage, 3 some of the audio could not be\n"
-    "transcribed, 130 stopped by the second Ctrl-C.\n"
+    "Exit codes: 0 complete, 1 error or ended by --cancel, 2 wrong usage, 3 some of the audio\n"
+    "could not be transcribed, 130 stopped by the second Ctrl-C.\n"
     "--follow ends with the code of the transcription: 0 COMPLETED, 1 FAILED, 3 FAILED with some\n"
     "chunks. --jobs, --status: 0 shown. --cancel: 0 cancelled, or its owner was asked to end it;\n"
     "1 it had ended otherwise. 4: there is no such job.";
@@ -227,6 +227,8 @@ int Session::run(const Options& options) {
       },
       &screen_);
   transcription_.start();
+  if (!options.jobs.redis_uri.empty() || options.command.kind == JobCommand::Kind::kRetryFailed)
+    screen_.info("Job: " + transcription_.job_id());
   g_main_loop_run(loop_);
   for (const guint source : {on_int, on_term, redraw}) g_source_remove(source);
   screen_.finish();

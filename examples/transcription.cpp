@@ -88,10 +88,14 @@ bool Transcription::set_property(const std::string& assignment, std::string& err
   return true;
 }
 
-std::string Transcription::output() const {
-  char* location = nullptr;
-  g_object_get(sink_, "location", &location, nullptr);
-  return take(location);
+std::string Transcription::output() const { return text_property("location"); }
+
+std::string Transcription::job_id() const { return text_property("job-id"); }
+
+std::string Transcription::text_property(const char* name) const {
+  char* text = nullptr;
+  g_object_get(sink_, name, &text, nullptr);
+  return take(text);
 }
 
 void Transcription::start() {

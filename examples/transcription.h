@@ -40,6 +40,8 @@ class Transcription {
   bool set_property(const std::string& assignment, std::string& error);
   // Where the transcript is written; empty: nowhere.
   std::string output() const;
+  // Of the job in its store; after start().
+  std::string job_id() const;
   void start();
   // What was recorded so far is still transcribed.
   void end_recording();
@@ -52,6 +54,7 @@ class Transcription {
   void on_progress(GstMessage* message);
   void on_error(GstMessage* message);
   void end(ExitCode code);
+  std::string text_property(const char* name) const;
   std::string no_audio() const { return "There is no audio in " + media_ + "."; }
 
   Screen& screen_;
