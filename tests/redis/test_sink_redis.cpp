@@ -1,0 +1,414 @@
+// The element with a job in Redis: what the pipeline's user and other programs see.
+#include <gio/gio.h>
+#include <gst/gst.h>
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "fake_service.h"
+#include "job_client.h"
+#include "mirror_check.h"
+#include "redis_server.h"
+#include "sink_fixture.h"
+
+#include <gst/check/gstcheck.h>
+
+using namespace transcribe;
+using namespace transcribe::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t kSecond = 16000;
+constexpr std::size_t kChunks = 8;
+
+std::string properties(const std::string& uri, const std::string& more = "") {
+  return "split=fixed max-chunk-duration=1000000000 job-id=talk redis-uri=" + uri + " " + more;
+}
+
+void push_source(SinkPipeline& pipeline, std::size_t chunks = kChunks, unsigned seed = 1) {
+  for (std::size_t i = 0; i < chunks; i++)
+    pipeline.push(noise(kSecond, static_cast<unsigned>(seed + i)), i * GST_SECOND);
+  pipeline.end_of_stream();
+}
+
+std::unique_ptr<SinkPipeline> start(const FakeService& service, const std::string& properties,
+                                    const std::string& caps = SinkPipeline::kMono16k) {
+  auto pipeline =
+      std::make_unique<SinkPipeline>(SinkPipeline::with_source(service.url(), properties, caps));
+  pipeline->set_state(GST_STATE_PLAYING);
+  return pipeline;
+}
+
+std::unique_ptr<SinkPipeline> run(const FakeService& service, const std::string& properties,
+                                  GstMessageType end = GST_MESSAGE_EOS,
+                                  std::size_t chunks = kChunks) {
+  auto pipeline = start(service, properties);
+  push_source(*pipeline, chunks);
+  const GstMessageType type = pipeline->wait();
+  ck_assert_msg(type == end, "%s",
+                pipeline->error() != nullptr ? pipeline->error()->message : "eos");
+  return pipeline;
+}
+
+Answer gated(const char* gate) {
+  Answer answer;
+  answer.gate = gate;
+  return answer;
+}
+
+std::size_t infos(const SinkPipeline& pipeline) {
+  std::size_t count = 0;
+  for (const Seen& seen : pipeline.messages())
+    count += GST_MESSAGE_TYPE(seen.message) == GST_MESSAGE_INFO ? 1 : 0;
+  return count;
+}
+
+std::size_t resumed(const SinkPipeline& pipeline) {
+  std::size_t count = 0;
+  for (const GstStructure* result : pipeline.named("openaitranscribe/result")) {
+    gboolean is = FALSE;
+    gst_structure_get_boolean(result, "resumed", &is);
+    count += is ? 1 : 0;
+  }
+  return count;
+}
+
+std::string unused_uri() {
+  GSocketListener* listener = g_socket_listener_new();
+  const guint16 port = g_socket_listener_add_any_inet_port(listener, nullptr, nullptr);
+  g_object_unref(listener);
+  return "redis://127.0.0.1:" + std::to_string(port);
+}
+
+GMutex log_lock;
+void keep_line(GstDebugCategory*, GstDebugLevel, const gchar*, const gchar*, gint, GObject*,
+               GstDebugMessage* message, gpointer text) {
+  g_mutex_lock(&log_lock);
+  g_string_append(static_cast<GString*>(text), gst_debug_message_get(message));
+  g_mutex_unlock(&log_lock);
+}
+
+}  // namespace
+
+GST_START_TEST(test_jobs_without_a_request) {
+  const RedisServer server;
+  FakeService service;
+  {
+    auto empty = run(service, properties(server.uri()), GST_MESSAGE_EOS, 0);
+    check_mirror(*empty, server.port());
+  }
+  {
+    auto full = run(service, properties(server.uri(), "resume=restart"));
+    check_mirror(*full, server.port());
+  }
+  const std::size_t before = service.requests().size();
+  auto replay = run(service, properties(server.uri()));
+  check_mirror(*replay, server.port());
+  ck_assert_uint_eq(service.requests().size(), before);
+  ck_assert_uint_eq(resumed(*replay), kChunks);
+}
+GST_END_TEST
+
+GST_START_TEST(test_stopped_job_goes_on) {
+  const RedisServer server;
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    return *request.chunk % 2 == 1 && request.attempt == 1 ? gated("never") : Answer();
+  });
+  std::string reference;
+  {
+    auto pipeline = start(service, properties(server.uri()));
+    push_source(*pipeline);
+    while (pipeline->stat("chunks-completed") < kChunks / 2) g_thread_yield();
+    pipeline->set_state(GST_STATE_READY);
+    // Stored before the state change has returned.
+    check_mirror(*pipeline, server.port());
+    RedisClient redis(server.port());
+    JobClient job(redis, "talk");
+    ck_assert(job.state() == "QUEUED");
+    ck_assert(job.field("meta", "reason") == "stopped");
+  }
+  const std::size_t before = service.requests().size();
+  auto pipeline = run(service, properties(server.uri()));
+  check_mirror(*pipeline, server.port());
+  ck_assert_uint_eq(service.requests().size() - before, kChunks / 2);
+  ck_assert_uint_eq(resumed(*pipeline), kChunks / 2);
+  auto whole = run(service, properties(server.uri(), "resume=restart"));
+  ck_assert(pipeline->transcript() == whole->transcript());
+}
+GST_END_TEST
+
+GST_START_TEST(test_other_source_is_refused) {
+  const RedisServer server;
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    return *request.chunk == 7 ? Answer::error(401, "invalid_api_key") : Answer();
+  });
+  run(service, properties(server.uri()), GST_MESSAGE_ERROR);
+  auto pipeline = start(service, properties(server.uri()));
+  push_source(*pipeline, kChunks, 100);
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
+  ck_assert(g_error_matches(pipeline->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
+  ck_assert(std::strstr(pipeline->error()->message, "Chunk 0") != nullptr);
+}
+GST_END_TEST
+
+GST_START_TEST(test_failed_chunks) {
+  const RedisServer server;
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    return *request.chunk == 3 ? Answer::error(400, "invalid_value", "", "bad", "file") : Answer();
+  });
+  auto failed = run(service, properties(server.uri()), GST_MESSAGE_ERROR);
+  check_mirror(*failed, server.port());
+  auto refused = run(service, properties(server.uri()), GST_MESSAGE_ERROR);
+  ck_assert(std::strstr(refused->error()->message, "retry-failed") != nullptr);
+  service.answer_with([](const Request&) { return Answer(); });
+  const std::size_t before = service.requests().size();
+  auto pipeline = run(service, properties(server.uri(), "resume=retry-failed"));
+  check_mirror(*pipeline, server.port());
+  ck_assert_uint_eq(service.requests().size(), before + 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_taken_over) {
+  const RedisServer server;
+  FakeService service;
+  service.answer_with([](const Request&) { return gated("later"); });
+  auto pipeline = start(service, properties(server.uri(), "redis-lease=1000000000"));
+  push_source(*pipeline);
+  ck_assert(service.wait_for_requests(2, 20s));
+  RedisClient redis(server.port());
+  JobClient thief(redis, "talk", "thief");
+  thief.fingerprint = thief.field("meta", "fp");
+  ck_assert(thief.create("auto", thief.field("ctl", "owner")).rfind("RESUMED", 0) == 0);
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
+  ck_assert(g_error_matches(pipeline->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_BUSY));
+  ck_assert_uint_eq(pipeline->count("openaitranscribe/complete"), 0);
+  const std::string stored = thief.dump();
+  const std::size_t requests = service.requests().size();
+  service.open_gate("later");
+  pipeline->set_state(GST_STATE_NULL);
+  ck_assert_uint_eq(service.requests().size(), requests);
+  ck_assert(thief.dump() == stored);
+}
+GST_END_TEST
+
+GST_START_TEST(test_cancelled) {
+  const RedisServer server;
+  FakeService service;
+  service.answer_with(
+      [](const Request& request) { return *request.chunk > 1 ? gated("never") : Answer(); });
+  auto pipeline = start(service, properties(server.uri(), "redis-lease=1000000000"));
+  push_source(*pipeline);
+  pipeline->wait_for("openaitranscribe/result");
+  RedisClient redis(server.port());
+  JobClient user(redis, "talk", "");
+  ck_assert(user("cancel", {"enough"}).rfind("OK", 0) == 0);
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
+  ck_assert(std::strstr(pipeline->error()->message, "enough") != nullptr);
+  check_mirror(*pipeline, server.port());
+  ck_assert(user.field("meta", "reason") == "cancelled");
+}
+GST_END_TEST
+
+GST_START_TEST(test_required_without_a_server) {
+  FakeService service;
+  auto pipeline =
+      run(service, properties(unused_uri(), "redis-policy=required"), GST_MESSAGE_ERROR);
+  ck_assert(g_error_matches(pipeline->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE));
+  ck_assert_uint_eq(service.requests().size(), 0);
+}
+GST_END_TEST
+
+GST_START_TEST(test_best_effort_without_a_server) {
+  FakeService service;
+  auto pipeline = run(service, properties(unused_uri(), "redis-flush-timeout=100"));
+  ck_assert_uint_eq(pipeline->count("openaitranscribe/result"), kChunks);
+  ck_assert_uint_ge(pipeline->warnings().size(), 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_server_dies_and_comes_back_empty) {
+  RedisServer server;
+  FakeService service;
+  service.answer_with(
+      [](const Request& request) { return *request.chunk > 4 ? gated("later") : Answer(); });
+  auto pipeline = start(service, properties(server.uri()));
+  push_source(*pipeline);
+  pipeline->wait_for("openaitranscribe/result", 4);
+  server.kill();
+  pipeline->wait(GST_MESSAGE_WARNING);
+  server.restart();
+  pipeline->wait(GST_MESSAGE_INFO);
+  service.open_gate("later");
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
+  ck_assert_uint_eq(pipeline->warnings().size(), 1);
+  ck_assert_uint_eq(infos(*pipeline), 1);
+  check_mirror(*pipeline, server.port(), false);
+}
+GST_END_TEST
+
+GST_START_TEST(test_required_holds_eos_until_stored) {
+  RedisServer server;
+  FakeService service;
+  service.answer_with(
+      [](const Request& request) { return *request.chunk == kChunks ? gated("later") : Answer(); });
+  auto pipeline = start(service, properties(server.uri(), "redis-policy=required"));
+  push_source(*pipeline);
+  pipeline->wait_for("openaitranscribe/result", kChunks - 1);
+  server.kill();
+  pipeline->wait(GST_MESSAGE_WARNING);
+  service.open_gate("later");
+  pipeline->wait_for("openaitranscribe/complete");
+  server.restart();
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
+  check_mirror(*pipeline, server.port(), false);
+}
+GST_END_TEST
+
+GST_START_TEST(test_required_and_never_stored) {
+  RedisServer server;
+  FakeService service;
+  service.answer_with(
+      [](const Request& request) { return *request.chunk == kChunks ? gated("later") : Answer(); });
+  auto pipeline =
+      start(service, properties(server.uri(), "redis-policy=required redis-flush-timeout=200"));
+  push_source(*pipeline);
+  pipeline->wait_for("openaitranscribe/result", kChunks - 1);
+  server.kill();
+  pipeline->wait(GST_MESSAGE_WARNING);
+  service.open_gate("later");
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
+  ck_assert(g_error_matches(pipeline->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_WRITE));
+}
+GST_END_TEST
+
+GST_START_TEST(test_live_source_goes_on_behind_the_last_chunk) {
+  const RedisServer server;
+  FakeService service;
+  const std::string settings = properties(server.uri());
+  const auto live = [&](unsigned seed, bool end) {
+    auto pipeline =
+        std::make_unique<SinkPipeline>(SinkPipeline::with_source(service.url(), settings));
+    g_object_set(pipeline->source(), "is-live", TRUE, nullptr);
+    ck_assert_int_ne(pipeline->try_state(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
+    for (unsigned i = 0; i < 3; i++) pipeline->push(noise(kSecond, seed + i), i * GST_SECOND);
+    if (end) {
+      pipeline->end_of_stream();
+      ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
+    } else {
+      pipeline->wait_for("openaitranscribe/result", 3);
+      pipeline->set_state(GST_STATE_NULL);
+    }
+    return pipeline;
+  };
+  live(1, false);
+  auto pipeline = live(50, true);
+  ck_assert_uint_eq(service.requests().size(), 6);
+  ck_assert_uint_eq(resumed(*pipeline), 3);
+  const auto results = pipeline->named("openaitranscribe/result");
+  ck_assert_uint_eq(results.size(), 6);
+  for (std::size_t i = 0; i < 6; i++) ck_assert_uint_eq(uint64_field(results[i], "chunk-index"), i);
+  check_mirror(*pipeline, server.port());
+}
+GST_END_TEST
+
+GST_START_TEST(test_journal_refills_an_empty_server) {
+  char* const directory = g_dir_make_tmp("union-XXXXXX", nullptr);
+  const RedisServer server;
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    return *request.chunk > 5 ? Answer::error(401, "invalid_api_key") : Answer();
+  });
+  const std::string settings =
+      properties(server.uri(), std::string("max-parallel=1 journal-directory=") + directory);
+  run(service, settings, GST_MESSAGE_ERROR);
+  RedisClient redis(server.port());
+  redis("FLUSHALL");
+  service.answer_with([](const Request&) { return Answer(); });
+  const std::size_t before = service.requests().size();
+  auto pipeline = run(service, settings);
+  ck_assert_uint_eq(resumed(*pipeline), 5);
+  ck_assert_uint_eq(service.requests().size() - before, kChunks - 5);
+  check_mirror(*pipeline, server.port());
+  GDir* dir = g_dir_open(directory, 0, nullptr);
+  while (const char* name = g_dir_read_name(dir))
+    std::remove((std::string(directory) + "/" + name).c_str());
+  g_dir_close(dir);
+  std::remove(directory);
+  g_free(directory);
+}
+GST_END_TEST
+
+// Log lines of every category, messages, dot files and what the server shows of its clients.
+GST_START_TEST(test_password_shows_nowhere) {
+  RedisServer::Options options;
+  options.acl = "user default on >swordfish ~* &* +@all\n";
+  RedisServer server(std::move(options));
+  FakeService service;
+  std::string uri = server.uri();
+  uri.insert(std::strlen("redis://"), ":swordfish@");
+  GString* const log = g_string_new(nullptr);
+  (gst_debug_add_log_function)(keep_line, log, nullptr);
+  gst_debug_set_threshold_from_string("openaitranscribe*:6", TRUE);
+  {
+    auto pipeline = run(service, properties(uri));
+    char* dot = gst_debug_bin_to_dot_data(GST_BIN(pipeline->pipeline()), GST_DEBUG_GRAPH_SHOW_ALL);
+    ck_assert(std::strstr(dot, "swordfish") == nullptr);
+    g_free(dot);
+    server.kill();
+  }
+  {
+    auto pipeline =
+        run(service, properties(uri, "redis-policy=required job-id=other"), GST_MESSAGE_ERROR);
+    ck_assert(std::strstr(pipeline->error()->message, "swordfish") == nullptr);
+  }
+  server.restart();
+  uri.replace(uri.find("swordfish"), std::strlen("swordfish"), "herring");
+  {
+    auto pipeline =
+        run(service, properties(uri, "redis-policy=required job-id=third"), GST_MESSAGE_ERROR);
+    ck_assert(std::strstr(pipeline->error()->message, "herring") == nullptr);
+    for (const Seen& seen : pipeline->messages()) {
+      const GstStructure* structure = gst_message_get_structure(seen.message);
+      char* text = structure != nullptr ? gst_structure_to_string(structure) : g_strdup("");
+      ck_assert(std::strstr(text, "herring") == nullptr);
+      g_free(text);
+    }
+  }
+  (gst_debug_remove_log_function)(keep_line);
+  gst_debug_set_default_threshold(GST_LEVEL_NONE);
+  ck_assert_uint_gt(log->len, 0);
+  ck_assert(std::strstr(log->str, "swordfish") == nullptr);
+  ck_assert(std::strstr(log->str, "herring") == nullptr);
+  g_string_free(log, TRUE);
+}
+GST_END_TEST
+
+static Suite* sink_redis_suite() {
+  Suite* suite = suite_create("sink_redis");
+  TCase* tests = tcase_create("general");
+  suite_add_tcase(suite, tests);
+  tcase_add_test(tests, test_jobs_without_a_request);
+  tcase_add_test(tests, test_stopped_job_goes_on);
+  tcase_add_test(tests, test_other_source_is_refused);
+  tcase_add_test(tests, test_failed_chunks);
+  tcase_add_test(tests, test_taken_over);
+  tcase_add_test(tests, test_cancelled);
+  tcase_add_test(tests, test_required_without_a_server);
+  tcase_add_test(tests, test_best_effort_without_a_server);
+  tcase_add_test(tests, test_server_dies_and_comes_back_empty);
+  tcase_add_test(tests, test_required_holds_eos_until_stored);
+  tcase_add_test(tests, test_required_and_never_stored);
+  tcase_add_test(tests, test_live_source_goes_on_behind_the_last_chunk);
+  tcase_add_test(tests, test_journal_refills_an_empty_server);
+  tcase_add_test(tests, test_password_shows_nowhere);
+  return suite;
+}
+
+GST_CHECK_MAIN(sink_redis)
