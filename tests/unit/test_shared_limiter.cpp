@@ -159,6 +159,18 @@ START_TEST(members_of_one_process_share_its_rate) {
 }
 END_TEST
 
+START_TEST(a_hold_of_this_process_has_the_last_word) {
+  Fixture f;
+  auto other = join_rate_limit_group(f.group, at(0s), {10, 1});
+  ck_assert(f.reserve_and_ask(at(0s)));
+  f.remote.grant(at(1s));
+  other->hold(at(2500ms));
+  ck_assert(!f.confirm(at(1s)));
+  ck_assert(f.place.due == at(2500ms));
+  ck_assert(f.confirm(at(2500ms)));
+}
+END_TEST
+
 START_TEST(asks_shortly_before_its_turn_only) {
   Fixture f({0.1, 1});
   f.send(at(0s));
