@@ -553,6 +553,7 @@ Suite* make_suite() {
   for (const TTest* test : {a_request_needs_a_grant_and_its_time,
                             one_process_never_exceeds_the_rate,
                             members_of_one_process_share_its_rate,
+                            a_hold_of_this_process_has_the_last_word,
                             asks_shortly_before_its_turn_only,
                             a_refused_question_is_asked_again,
                             what_is_not_used_is_given_back,
