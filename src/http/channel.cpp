@@ -28,7 +28,8 @@ Result<ObjectPtr<SoupMessage>, TransportError> make_message(const HttpRequest& r
   if ((scheme != "http" && scheme != "https") || !host || !*host)
     return invalid("the address of the service is not an http or https URL");
 
-  ObjectPtr<SoupMessage> message(soup_message_new_from_uri(SOUP_METHOD_POST, uri.get()));
+  // SOUP_METHOD_POST is a variable that the threads which use it first would race for.
+  ObjectPtr<SoupMessage> message(soup_message_new_from_uri("POST", uri.get()));
   soup_message_add_flags(message.get(), static_cast<SoupMessageFlags>(SOUP_MESSAGE_IDEMPOTENT |
                                                                       SOUP_MESSAGE_NO_REDIRECT));
   SoupMessageHeaders* headers = soup_message_get_request_headers(message.get());

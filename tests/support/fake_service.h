@@ -34,6 +34,7 @@ class FakeService {
   struct Options {
     bool check = true;           // false: a compatible server that takes any path and field
     bool keep_audio = true;      // false: dropped when the request has ended (long streams)
+    bool hash_audio = true;      // false: no Request::sha256, which takes longer than all the rest
     std::uint16_t port = 0;      // 0: any free one
     Milliseconds close_idle{0};  // close connections that are idle for so long; 0: never
     std::function<void(const Request&)> on_end;  // each request once, when it has ended

@@ -209,6 +209,7 @@ int serve(const Arguments& arguments, Script script, std::FILE* log) {
   FakeService::Options options;
   options.check = !arguments.no_check;
   options.keep_audio = false;
+  options.hash_audio = log != nullptr;
   options.port = static_cast<std::uint16_t>(arguments.port);
   const std::string directory = arguments.audio_directory ? arguments.audio_directory.get() : "";
   options.on_end = [log, directory](const Request& request) {
