@@ -11,6 +11,11 @@ namespace {
 constexpr Milliseconds kLockPoll{1000};
 // A cluster that sends us on and on is not well.
 constexpr unsigned kFreeFailures = 3;
+// A connection that is lost at once (nothing had to be waited for), after a while in which it was
+// well, is first opened again before the user hears of it: servers and what lies between close
+// connections for their own reasons.
+constexpr Milliseconds kQuick{1000};
+constexpr Milliseconds kAWhile{3000};
 
 }  // namespace
 
@@ -99,7 +104,8 @@ bool JobMirror::collect() {
 }
 
 void JobMirror::step() {
-  if (end_ != End::kNone || retry_at_ > session_.clock.now()) return;
+  step_at_ = session_.clock.now();
+  if (end_ != End::kNone || retry_at_ > step_at_) return;
   if (!session_.link.is_open() && !connect()) return;
   while (phase_ != Phase::kReady) {
     if (!advance()) return;
@@ -160,7 +166,6 @@ bool JobMirror::create() {
     turn_off("Job \"" + job_id + "\" in Redis is complete; use another job-id or resume=restart");
   if (end_ != End::kNone) return false;
   phase_ = Phase::kReady;
-  succeed();
   return true;
 }
 
@@ -228,9 +233,7 @@ bool JobMirror::put() {
 bool JobMirror::beat() {
   const auto answer = session_.beat(cancellation_);
   if (!answer) return fail(answer.error());
-  if (!judge(*answer)) return false;
-  succeed();
-  return true;
+  return judge(*answer);
 }
 
 bool JobMirror::reap() {
@@ -326,6 +329,9 @@ void JobMirror::judge_foreign_end(const std::string& state) {
 bool JobMirror::fail(const RedisError& error) {
   if (error.fault == RedisFault::kCancelled) return false;
   const TimePoint now = session_.clock.now();
+  const bool blip = error.fault == RedisFault::kLost && phase_ == Phase::kReady &&
+                    policy_.failures() == 0 && now - step_at_ < kQuick && now - blip_at_ > kAWhile;
+  if (blip) blip_at_ = now;
   const auto delay = policy_.failed(error.fault);
   if (!delay) {
     turn_off("The job can't be stored in " + at_server() + ": " + error.message);
@@ -345,7 +351,7 @@ bool JobMirror::fail(const RedisError& error) {
     s->missing = session_.outbox.missing();
   }
   const bool free = error.fault == RedisFault::kMoved || error.fault == RedisFault::kNoScript;
-  if (outage_ || (free && policy_.failures() < kFreeFailures)) return false;
+  if (outage_ || blip || (free && policy_.failures() < kFreeFailures)) return false;
   outage_ = true;
   observer_.on_store_error("The job can't be stored in " + at_server() +
                            " at present: " + error.message +

@@ -83,6 +83,8 @@ class JobMirror {
   End end_ = End::kNone;
   bool released_ = false;
   ReconnectPolicy policy_;
+  TimePoint step_at_{};  // the current one began
+  TimePoint blip_at_{};  // the last loss that was not told
   TimePoint retry_at_{};
   TimePoint reap_at_{};
   bool outage_ = false;      // the observer was told

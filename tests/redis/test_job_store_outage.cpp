@@ -1,4 +1,5 @@
 // What happens to a server while a job runs, and that its keys hold the whole truth again after.
+#include <atomic>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -346,6 +347,39 @@ START_TEST(the_server_stops) {
 }
 END_TEST
 
+// No outage: nothing had to wait.
+START_TEST(a_lost_connection_that_is_back_at_once) {
+  RedisServer server;
+  Begun begun(server);
+  RedisClient redis(server.port());
+  redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  begun.end(server, "0 0 0 0 0", true);
+}
+END_TEST
+
+// It is well until it is written to.
+START_TEST(a_connection_that_is_lost_with_every_chunk) {
+  RedisServer server;
+  RedisClient redis(server.port());
+  std::atomic<bool> cut{true};
+  CuttingProxy proxy(server.port(), [&](unsigned) -> std::uint64_t {
+    return cut ? 6400 : CuttingProxy::kUnlimited;
+  });
+  JobRun run(proxy.uri());
+  run.settings.lease = Milliseconds(1200);
+  run.assert_open();
+  run.start();
+  for (std::uint64_t i = 0; i < 200; i++) run.transcribe(i, "text");
+  ck_assert(run.watcher.wait([](const auto& seen) { return !seen.errors.empty(); }));
+  cut = false;
+  run.complete();
+  JobView view(redis);
+  ck_same(view.problem(), "");
+  ck_same(view.field("progress", "done"), "200");
+  ck_same(run.watcher.counts(), "1 1 0 0 0");
+}
+END_TEST
+
 START_TEST(connections_are_killed_again_and_again) {
   RedisServer server;
   Begun begun(server);
@@ -355,7 +389,6 @@ START_TEST(connections_are_killed_again_and_again) {
     begun.run.transcribe(i, "more");
     g_usleep(5000);
   }
-  begun.wait_for_recovery();
   begun.run.done(3, "four");
   begun.run.transcribe(4, "five");
   begun.run.end(JobState::kFailed, JobReason::kChunksFailed);
@@ -473,14 +506,26 @@ Suite* make_suite() {
   Suite* suite = suite_create("job_store_outage");
   TCase* tcase = tcase_create("outage");
   tcase_set_timeout(tcase, 120);
-  for (const TTest* test :
-       {a_server_that_comes_later, a_server_that_comes_later_and_has_the_job,
-        a_job_that_was_interrupted_is_joined_later, a_server_that_forgets_everything,
-        a_server_with_a_file_that_is_killed, a_server_that_comes_back_older, all_keys_are_lost,
-        one_key_is_lost, the_script_is_lost, memory_is_full, the_disk_is_broken,
-        replicas_are_missing, the_server_becomes_a_replica, the_server_stops,
-        connections_are_killed_again_and_again, replies_are_cut_at_every_place,
-        the_end_waits_for_the_server, the_end_does_not_wait_for_ever}) {
+  for (const TTest* test : {a_server_that_comes_later,
+                            a_server_that_comes_later_and_has_the_job,
+                            a_job_that_was_interrupted_is_joined_later,
+                            a_server_that_forgets_everything,
+                            a_server_with_a_file_that_is_killed,
+                            a_server_that_comes_back_older,
+                            all_keys_are_lost,
+                            one_key_is_lost,
+                            the_script_is_lost,
+                            memory_is_full,
+                            the_disk_is_broken,
+                            replicas_are_missing,
+                            the_server_becomes_a_replica,
+                            the_server_stops,
+                            connections_are_killed_again_and_again,
+                            a_lost_connection_that_is_back_at_once,
+                            a_connection_that_is_lost_with_every_chunk,
+                            replies_are_cut_at_every_place,
+                            the_end_waits_for_the_server,
+                            the_end_does_not_wait_for_ever}) {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);
