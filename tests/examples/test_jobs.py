@@ -186,6 +186,38 @@ class Follow(Jobs):
         self.assertEqual([text.split("  ")[1] for text in out], [f"text {i}" for i in range(151)])
         self.assertIn("trimmed", err)
 
+    def test_end_trimmed_while_away(self):
+        job = Job(self.client).start()
+        follower = self.start(TRANSCRIBE, "--follow", "talk")
+        self.wait_for_readers()
+        follower.send_signal(signal.SIGSTOP)
+        job.done(0)  # the answer to what it asked before
+        job.done(1)
+        job.complete()
+        self.client.xtrim(job.stream, maxlen=0, approximate=False)
+        follower.send_signal(signal.SIGCONT)
+        out, err = self.finish(follower, 0)
+        self.assertEqual(out, [line(0), line(1)])
+        self.assertIn("COMPLETED (eos)", err)
+
+    def test_failed_chunk_that_succeeds_later(self):
+        job = Job(self.client).start()
+        job.fail(0)
+        follower = self.start(TRANSCRIBE, "--follow", "talk")
+        self.read_until(follower.stderr, "not transcribed")
+        job.done(0)
+        job.complete()
+        self.assertEqual(self.finish(follower, 0)[0], [line(0)])
+
+    def test_a_record_of_a_later_version(self):
+        job = Job(self.client).start()
+        job.expect("done", 0, record(0, "done", text="x", v=2))
+        job.done(1)
+        job.complete()
+        out, err = self.command(0, "--follow", "talk")
+        self.assertEqual(out, [line(1)])
+        self.assertEqual(err.count("Chunk 0: "), 1)
+
     def test_lost_connection_and_emptied_server(self):
         job = Job(self.client).start()
         job.done(0)
