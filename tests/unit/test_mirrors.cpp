@@ -32,6 +32,9 @@ class Recorder final : public EngineObserver {
   void on_file_recovered() noexcept override {}
   void on_store_error(const std::string&) noexcept override {}
   void on_store_recovered() noexcept override {}
+  void on_store_off(const std::string&) noexcept override {}
+  void on_store_waiting(const std::string&) noexcept override {}
+  void on_complete(const JobEnd&) noexcept override {}
   void on_end(const JobEnd& told) noexcept override { end = told; }
   void on_stopped(const Counters&) noexcept override {}
 };
@@ -89,7 +92,8 @@ START_TEST(unreadable_result_makes_the_transcript_incomplete) {
   Recorder recorder;
   std::size_t recorded = 0;
   Mirrors mirrors(recorder, std::make_unique<Store>(recorded));
-  ck_assert(mirrors.open_store({}, ResumePolicy::kAuto).ok());
+  EarlierRun earlier;
+  ck_assert(mirrors.open_store({}, ResumePolicy::kAuto, earlier).ok());
   ck_assert(mirrors.open_file(place.file(name), TranscriptFormat::kAuto, "job").ok());
   const std::string spilled = testing::last_unlinked_file();
   ck_assert(!spilled.empty());
