@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/uri_text.h"
 #include "job_follow.h"
 #include "job_redis.h"
 #include "redis/job_owner.h"
@@ -115,30 +116,44 @@ ExitCode no_job(const JobRedis& redis, const std::string& id) {
                           "; transcribe --jobs lists them.");
 }
 
-std::string retry_line(const JobView& job) {
-  return "transcribe --retry-failed " + job.id + " MEDIA";
+// "transcribe" with the options that find this Redis again. Without the password: it would stay in
+// logs and histories.
+std::string call_again(const JobOptions& options, bool finds_environment) {
+  std::string call = "transcribe";
+  if (!options.redis_uri.empty()) {
+    const CString quoted(g_shell_quote(transcribe::without_password(options.redis_uri).c_str()));
+    call += std::string(" --redis-uri ") + quoted.get();
+  } else if (!finds_environment) {
+    call += " --redis-uri \"$REDIS_URL\"";
+  }
+  if (options.key_prefix != JobOptions().key_prefix) {
+    const CString quoted(g_shell_quote(options.key_prefix.c_str()));
+    call += std::string(" --key-prefix ") + quoted.get();
+  }
+  return clean(call);
 }
-std::string resume_line(const JobView& job) { return "transcribe MEDIA job-id=" + job.id; }
 
-void print_what_next(const JobView& job) {
+void print_what_next(const JobView& job, const JobOptions& options) {
+  const std::string call = call_again(options, true);
+  const std::string go_on = call_again(options, false) + " MEDIA job-id=" + job.id;
   print("");
   if (job.state == "COMPLETED") {
     print("Nothing to do. Its texts stay in Redis until " +
           local_time(job.since_ms + job.retention_ms) + ".");
   } else if (job.state == "FAILED" && job.failed > 0) {
-    print("To send the failed chunks again, with the settings of the first time:\n  " +
-          retry_line(job));
+    print("To send the failed chunks again, with the settings of the first time:\n  " + call +
+          " --retry-failed " + job.id + " MEDIA");
   } else if (job.state == "FAILED") {
     print(
         "When the cause is mended, go on where it stopped, with the settings of the first "
         "time:\n  " +
-        resume_line(job));
+        go_on);
   } else if (job.owner_lives()) {
-    print("It is being worked on.\n  to watch it    transcribe --follow " + job.id +
-          "\n  to end it      transcribe --cancel " + job.id);
+    print("It is being worked on.\n  to watch it    " + call + " --follow " + job.id +
+          "\n  to end it      " + call + " --cancel " + job.id);
   } else {
-    print("Nobody works on it.\n  to go on where it stopped   " + resume_line(job) +
-          "\n  to end it                   transcribe --cancel " + job.id);
+    print("Nobody works on it.\n  to go on where it stopped   " + go_on +
+          "\n  to end it                   " + call + " --cancel " + job.id);
   }
 }
 
@@ -147,7 +162,7 @@ std::string owner_text(const JobView& job) {
   return owner_name(job) + (job.owner_lives() ? ", alive" : "; " + fate(job));
 }
 
-ExitCode print_status(JobRedis& redis, const std::string& id) {
+ExitCode print_status(JobRedis& redis, const std::string& id, const JobOptions& options) {
   const auto views = redis.view({id});
   if (!views) return fail(kError, views.error().message);
   const JobView& job = views->front();
@@ -195,9 +210,9 @@ ExitCode print_status(JobRedis& redis, const std::string& id) {
           span_text(static_cast<GstClockTime>(chunk->chunk->time.timestamp.count()),
                     static_cast<GstClockTime>(chunk->chunk->duration().count())) +
           "  " + clean(chunk->failure.message) + " (" + code + std::to_string(chunk->attempts) +
-          " attempts)");
+          (chunk->attempts == 1 ? " attempt)" : " attempts)"));
   }
-  print_what_next(job);
+  print_what_next(job, options);
   return kComplete;
 }
 
@@ -236,8 +251,8 @@ ExitCode cancel_job(JobRedis& redis, const std::string& id) {
     return kComplete;
   }
   print("Asked " + owner_name(job) + " to end the job " + id +
-        (word == "DUP" ? "; it had been asked before" : "") +
-        ". When it does, shows: transcribe --follow " + id);
+        (word == "DUP" ? "; it had been asked before" : "") + ". transcribe --follow " + id +
+        " shows when it does.");
   return kComplete;
 }
 
@@ -268,7 +283,7 @@ ExitCode run_job_command(const JobCommand& command, const JobOptions& options, b
     case JobCommand::Kind::kList:
       return list_jobs(*redis);
     case JobCommand::Kind::kStatus:
-      return print_status(*redis, command.id);
+      return print_status(*redis, command.id, options);
     case JobCommand::Kind::kCancel:
       return cancel_job(*redis, command.id);
     default: {

@@ -112,15 +112,29 @@ class Status(Jobs):
         job = Job(self.client).start()
         self.check(0, "alive\n(.*\n)*It is being worked on", "--status", "talk")
         job.expect("move", "QUEUED", "stopped")
-        go_on = "nobody\n(.*\n)*.*\n  to go on .*transcribe MEDIA job-id=talk"
+        uri = r'transcribe --redis-uri "\$REDIS_URL" MEDIA'
+        go_on = rf"nobody\n(.*\n)*.*\n  to go on .*{uri} job-id=talk"
         self.check(0, go_on, "--status", "talk")
         Job(self.client, "silent", **SHORT).start()
         self.check(0, "4711; its lease ended.*\n(.*\n)*Nobody works on it", "--status", "silent")
         Job(self.client, "broken").start().failed()
-        mended = "When the cause is mended.*\n  transcribe MEDIA job-id=broken"
+        mended = rf"When the cause is mended.*\n  {uri} job-id=broken"
         self.check(0, mended, "--status", "broken")
         Job(self.client, "complete").start().complete()
         self.check(0, "Nothing to do. Its texts stay in Redis until 2", "--status", "complete")
+
+    def test_what_to_type_finds_the_same_redis(self):
+        self.client.config_set("requirepass", "hidden")
+        client = self.server.client()
+        client.auth("hidden")
+        self.addCleanup(client.close)
+        Job(client, prefix="my own").start().failed()
+        uri = self.server.uri.replace("://", "://:hidden@")
+        where = ("--redis-uri", uri, "--key-prefix", "my own")
+        out, err = self.command(0, "--status", "talk", *where)
+        told = f"transcribe --redis-uri '{self.server.uri}' --key-prefix 'my own' MEDIA job-id=talk"
+        self.assertIn(told, "\n".join(out))
+        self.assertNotIn("hidden", "\n".join(out) + err)
 
     def test_no_job(self):
         self.check(4, "There is no job talk at 127.0.0.1", "--status", "talk")

@@ -133,7 +133,7 @@ class Live(WithRedis):
         out, _ = self.run_to_end(0, TRANSCRIBE, "--jobs")
         self.assertRegex(out[1], rf"^talk +PROCESSING +2/\d .*:{running.pid} +its owner is dead")
         out, _ = self.run_to_end(0, TRANSCRIBE, "--status", "talk")
-        self.assertIn("transcribe MEDIA job-id=talk", "\n".join(out))
+        self.assertIn('transcribe --redis-uri "$REDIS_URL" MEDIA job-id=talk', "\n".join(out))
         with FakeService() as service:
             told, _ = self.finish(self.transcribe(service, *self.stored(media)), 0)
             self.assertEqual(service.requests.qsize(), 4)
