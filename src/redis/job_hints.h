@@ -7,6 +7,7 @@
 
 #include <random>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "redis/job_link.h"
@@ -24,17 +25,21 @@ class JobHints {
   // The job needs no owner any more.
   RedisResult<Success> leave(JobLink& link, const Cancellation& cancellation);
 
-  // Looks for jobs whose owners let their leases run out.
+  // Looks for jobs whose owners let their leases run out: in the index, and, for those that are not
+  // in it, page by page through all keys of this server.
   RedisResult<Success> reap(JobLink& link, const Cancellation& cancellation);
   Nanoseconds next_reap();
 
  private:
   RedisResult<Success> tell(JobLink& link, bool works, const Cancellation& cancellation);
 
+  std::vector<std::string> suspects(const Reply& index, const Reply& keys);
+
   const std::string prefix_;
   const std::string job_id_;
   const std::string worker_;
   const Milliseconds lease_;
+  std::string cursor_ = "0";  // of the keys
   std::mt19937_64 random_;
 };
 

@@ -1,68 +1,13 @@
 // What happens to a server while a job runs, and that its keys hold the whole truth again after.
-#include <atomic>
-#include <filesystem>
 #include <string>
 #include <thread>
 
-#include "cutting_proxy.h"
-#include "job_store_test.h"
+#include "begun_job.h"
 
 namespace transcribe {
 namespace {
 
 using namespace std::chrono_literals;
-
-RedisServer::Options with_file() {
-  RedisServer::Options options;
-  options.append_only = true;
-  return options;
-}
-
-// A job with a few chunks that the server has.
-struct Begun {
-  explicit Begun(const RedisServer& server) : run(server) {
-    run.settings.timeout = Milliseconds(1000);
-    // An idle connection's loss shows with the next sign of life.
-    run.settings.lease = Milliseconds(1200);
-    run.assert_open();
-    run.start();
-    run.transcribe(0, "one");
-    run.record(make_skipped(1, SkipReason::kSilence));
-    run.queue(2);
-    run.record(make_failed(2));
-    run.queue(3);  // stays in flight
-    RedisClient redis(server.port());
-    JobView view(redis);
-    ck_assert(eventually([&] { return view.field("progress", "inflight") == "1"; }));
-    ck_same(view.problem(), "");
-  }
-  void wait_for_error() {
-    ck_assert(run.watcher.wait([](const auto& seen) { return !seen.errors.empty(); }));
-  }
-  void wait_for_recovery() {
-    ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered > 0; }));
-  }
-  // Ends the job; the server has all of it.
-  void end(const RedisServer& server, const std::string& counts, bool complete = false) {
-    run.done(3, "four");
-    run.transcribe(4, "five");
-    run.end(JobState::kFailed, JobReason::kChunksFailed);
-    run.assert_finish();
-    RedisClient redis(server.port());
-    JobView view(redis);
-    ck_same(view.state(), "FAILED");
-    ck_same(view.problem(complete), "");
-    ck_same(view.field("progress", "done"), "3");
-    ck_same(view.field("progress", "failed"), "1");
-    ck_same(view.field("progress", "skipped"), "1");
-    ck_same(view.field("progress", "total"), "5");
-    ck_same(view.field("progress", "audio_ms"), "30000");
-    ck_same(view.field("meta", "model"), "whisper-1");
-    ck_assert(view.has_text(0, "one") && view.has_text(3, "four") && view.has_text(4, "five"));
-    ck_same(run.watcher.counts(), counts);
-  }
-  JobRun run;
-};
 
 START_TEST(a_server_that_comes_later) {
   RedisServer server;
@@ -264,178 +209,6 @@ START_TEST(the_script_is_lost) {
 }
 END_TEST
 
-// `break_it` makes every write fail until `mend_it`.
-template <typename Break, typename Mend>
-void check_refused_writes(RedisServer& server, Break break_it, Mend mend_it) {
-  Begun begun(server);
-  RedisClient redis(server.port());
-  break_it(redis);
-  begun.run.transcribe(5, "six");
-  begun.wait_for_error();
-  // Whatever comes now is kept.
-  for (std::uint64_t i = 6; i < 100; i++) begun.run.transcribe(i, "more");
-  g_usleep(300000);
-  mend_it(redis);
-  begun.wait_for_recovery();
-  ck_same(begun.run.watcher.counts(), "1 1 0 0 0");
-  begun.run.done(3, "four");
-  begun.run.transcribe(4, "five");
-  begun.run.end(JobState::kFailed, JobReason::kChunksFailed);
-  begun.run.assert_finish();
-  JobView view(redis);
-  ck_same(view.problem(), "");
-  ck_same(view.state(), "FAILED");
-  ck_same(view.field("progress", "done"), "98");
-  ck_same(begun.run.watcher.counts(), "1 1 0 0 0");
-}
-
-START_TEST(memory_is_full) {
-  RedisServer server;
-  check_refused_writes(
-      server, [](RedisClient& redis) { redis("CONFIG", "SET", "maxmemory", "1"); },
-      [](RedisClient& redis) { redis("CONFIG", "SET", "maxmemory", "0"); });
-}
-END_TEST
-
-START_TEST(the_disk_is_broken) {
-  RedisServer server;
-  check_refused_writes(
-      server,
-      [&](RedisClient& redis) {
-        std::filesystem::remove_all(server.directory());
-        redis("CONFIG", "SET", "save", "3600 1");
-        redis("BGSAVE");
-        ck_assert(eventually([&] { return redis("SET", "x", "y").text.starts_with("MISCONF"); }));
-      },
-      [](RedisClient& redis) { redis("CONFIG", "SET", "stop-writes-on-bgsave-error", "no"); });
-}
-END_TEST
-
-START_TEST(replicas_are_missing) {
-  RedisServer server;
-  check_refused_writes(
-      server, [](RedisClient& redis) { redis("CONFIG", "SET", "min-replicas-to-write", "1"); },
-      [](RedisClient& redis) { redis("CONFIG", "SET", "min-replicas-to-write", "0"); });
-}
-END_TEST
-
-START_TEST(the_server_becomes_a_replica) {
-  RedisServer server;
-  check_refused_writes(
-      server, [](RedisClient& redis) { redis("REPLICAOF", "127.0.0.1", "1"); },
-      [](RedisClient& redis) { redis("REPLICAOF", "NO", "ONE"); });
-}
-END_TEST
-
-START_TEST(the_server_stops) {
-  RedisServer server;
-  Begun begun(server);
-  server.freeze();
-  begun.run.transcribe(5, "six");
-  begun.wait_for_error();
-  server.thaw();
-  begun.wait_for_recovery();
-  begun.run.done(3, "four");
-  begun.run.transcribe(4, "five");
-  begun.run.end(JobState::kFailed, JobReason::kChunksFailed);
-  begun.run.assert_finish();
-  RedisClient redis(server.port());
-  JobView view(redis);
-  ck_same(view.problem(), "");
-  ck_same(view.field("progress", "done"), "4");
-  ck_same(begun.run.watcher.counts(), "1 1 0 0 0");
-}
-END_TEST
-
-// No outage: nothing had to wait.
-START_TEST(a_lost_connection_that_is_back_at_once) {
-  RedisServer server;
-  Begun begun(server);
-  RedisClient redis(server.port());
-  redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-  begun.end(server, "0 0 0 0 0", true);
-}
-END_TEST
-
-// It is well until it is written to.
-START_TEST(a_connection_that_is_lost_with_every_chunk) {
-  RedisServer server;
-  RedisClient redis(server.port());
-  std::atomic<bool> cut{true};
-  CuttingProxy proxy(server.port(), [&](unsigned) -> std::uint64_t {
-    return cut ? 6400 : CuttingProxy::kUnlimited;
-  });
-  JobRun run(proxy.uri());
-  run.settings.lease = Milliseconds(1200);
-  run.assert_open();
-  run.start();
-  for (std::uint64_t i = 0; i < 200; i++) run.transcribe(i, "text");
-  ck_assert(run.watcher.wait([](const auto& seen) { return !seen.errors.empty(); }));
-  cut = false;
-  run.complete();
-  JobView view(redis);
-  ck_same(view.problem(), "");
-  ck_same(view.field("progress", "done"), "200");
-  ck_same(run.watcher.counts(), "1 1 0 0 0");
-}
-END_TEST
-
-START_TEST(connections_are_killed_again_and_again) {
-  RedisServer server;
-  Begun begun(server);
-  RedisClient redis(server.port());
-  for (std::uint64_t i = 5; i < 60; i++) {
-    redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-    begun.run.transcribe(i, "more");
-    g_usleep(5000);
-  }
-  begun.run.done(3, "four");
-  begun.run.transcribe(4, "five");
-  begun.run.end(JobState::kFailed, JobReason::kChunksFailed);
-  begun.run.assert_finish();
-  JobView view(redis);
-  ck_same(view.problem(), "");
-  ck_same(view.field("progress", "done"), "58");
-  const auto seen = begun.run.watcher.seen();
-  ck_assert_int_eq(seen.recovered, static_cast<int>(seen.errors.size()));
-  ck_assert(seen.offs.empty() && seen.takeovers.empty());
-}
-END_TEST
-
-// Every reply of a job's life is cut somewhere: none is carried out twice, none is lost.
-START_TEST(replies_are_cut_at_every_place) {
-  RedisServer server;
-  RedisClient redis(server.port());
-  for (std::uint64_t step = 1; step < 60; step += 2) {
-    redis("FLUSHALL");
-    CuttingProxy proxy(server.port(), [&](unsigned number) -> std::uint64_t {
-      // The handshake alone is some 5 kB.
-      return number > 12 ? CuttingProxy::kUnlimited : 4000 + (number * 3 + step) * 61;
-    });
-    JobRun run(proxy.uri());
-    run.settings.flush_timeout = Milliseconds(25000);
-    run.assert_open();
-    run.start();
-    for (std::uint64_t i = 0; i < 6; i++) {
-      run.queue(i);
-      g_usleep(2000);
-      run.done(i, "text");
-    }
-    run.queue(6);
-    run.record(make_failed(6));
-    run.record(make_skipped(7, SkipReason::kFlushed));
-    run.end(JobState::kFailed, JobReason::kChunksFailed);
-    run.assert_finish();
-    JobView view(redis);
-    ck_same(view.problem(), "");
-    ck_same(view.state(), "FAILED");
-    ck_same(view.field("progress", "done"), "6");
-    ck_same(view.field("ctl", "epoch"), "1");
-    ck_assert(run.watcher.seen().offs.empty() && run.watcher.seen().takeovers.empty());
-  }
-}
-END_TEST
-
 START_TEST(the_end_waits_for_the_server) {
   RedisServer server(with_file());
   Begun begun(server);
@@ -506,26 +279,12 @@ Suite* make_suite() {
   Suite* suite = suite_create("job_store_outage");
   TCase* tcase = tcase_create("outage");
   tcase_set_timeout(tcase, 120);
-  for (const TTest* test : {a_server_that_comes_later,
-                            a_server_that_comes_later_and_has_the_job,
-                            a_job_that_was_interrupted_is_joined_later,
-                            a_server_that_forgets_everything,
-                            a_server_with_a_file_that_is_killed,
-                            a_server_that_comes_back_older,
-                            all_keys_are_lost,
-                            one_key_is_lost,
-                            the_script_is_lost,
-                            memory_is_full,
-                            the_disk_is_broken,
-                            replicas_are_missing,
-                            the_server_becomes_a_replica,
-                            the_server_stops,
-                            connections_are_killed_again_and_again,
-                            a_lost_connection_that_is_back_at_once,
-                            a_connection_that_is_lost_with_every_chunk,
-                            replies_are_cut_at_every_place,
-                            the_end_waits_for_the_server,
-                            the_end_does_not_wait_for_ever}) {
+  for (const TTest* test :
+       {a_server_that_comes_later, a_server_that_comes_later_and_has_the_job,
+        a_job_that_was_interrupted_is_joined_later, a_server_that_forgets_everything,
+        a_server_with_a_file_that_is_killed, a_server_that_comes_back_older, all_keys_are_lost,
+        one_key_is_lost, the_script_is_lost, the_end_waits_for_the_server,
+        the_end_does_not_wait_for_ever}) {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);

@@ -1,0 +1,202 @@
+// Servers that refuse, hang and close while a job runs; replies that are cut.
+#include <atomic>
+#include <filesystem>
+#include <string>
+
+#include "begun_job.h"
+#include "cutting_proxy.h"
+
+namespace transcribe {
+namespace {
+
+// `break_it` makes every write fail until `mend_it`.
+template <typename Break, typename Mend>
+void check_refused_writes(RedisServer& server, Break break_it, Mend mend_it) {
+  Begun begun(server);
+  RedisClient redis(server.port());
+  break_it(redis);
+  begun.run.transcribe(5, "six");
+  begun.wait_for_error();
+  // Whatever comes now is kept.
+  for (std::uint64_t i = 6; i < 100; i++) begun.run.transcribe(i, "more");
+  g_usleep(300000);
+  mend_it(redis);
+  begun.wait_for_recovery();
+  ck_same(begun.run.watcher.counts(), "1 1 0 0 0");
+  begun.run.done(3, "four");
+  begun.run.transcribe(4, "five");
+  begun.run.end(JobState::kFailed, JobReason::kChunksFailed);
+  begun.run.assert_finish();
+  JobView view(redis);
+  ck_same(view.problem(), "");
+  ck_same(view.state(), "FAILED");
+  ck_same(view.field("progress", "done"), "98");
+  ck_same(begun.run.watcher.counts(), "1 1 0 0 0");
+}
+
+START_TEST(memory_is_full) {
+  RedisServer server;
+  check_refused_writes(
+      server, [](RedisClient& redis) { redis("CONFIG", "SET", "maxmemory", "1"); },
+      [](RedisClient& redis) { redis("CONFIG", "SET", "maxmemory", "0"); });
+}
+END_TEST
+
+START_TEST(the_disk_is_broken) {
+  RedisServer server;
+  check_refused_writes(
+      server,
+      [&](RedisClient& redis) {
+        std::filesystem::remove_all(server.directory());
+        redis("CONFIG", "SET", "save", "3600 1");
+        redis("BGSAVE");
+        ck_assert(eventually([&] { return redis("SET", "x", "y").text.starts_with("MISCONF"); }));
+      },
+      [](RedisClient& redis) { redis("CONFIG", "SET", "stop-writes-on-bgsave-error", "no"); });
+}
+END_TEST
+
+START_TEST(replicas_are_missing) {
+  RedisServer server;
+  check_refused_writes(
+      server, [](RedisClient& redis) { redis("CONFIG", "SET", "min-replicas-to-write", "1"); },
+      [](RedisClient& redis) { redis("CONFIG", "SET", "min-replicas-to-write", "0"); });
+}
+END_TEST
+
+START_TEST(the_server_becomes_a_replica) {
+  RedisServer server;
+  check_refused_writes(
+      server, [](RedisClient& redis) { redis("REPLICAOF", "127.0.0.1", "1"); },
+      [](RedisClient& redis) { redis("REPLICAOF", "NO", "ONE"); });
+}
+END_TEST
+
+START_TEST(the_server_stops) {
+  RedisServer server;
+  Begun begun(server);
+  server.freeze();
+  begun.run.transcribe(5, "six");
+  begun.wait_for_error();
+  server.thaw();
+  begun.wait_for_recovery();
+  begun.run.done(3, "four");
+  begun.run.transcribe(4, "five");
+  begun.run.end(JobState::kFailed, JobReason::kChunksFailed);
+  begun.run.assert_finish();
+  RedisClient redis(server.port());
+  JobView view(redis);
+  ck_same(view.problem(), "");
+  ck_same(view.field("progress", "done"), "4");
+  ck_same(begun.run.watcher.counts(), "1 1 0 0 0");
+}
+END_TEST
+
+START_TEST(connections_are_killed_again_and_again) {
+  RedisServer server;
+  Begun begun(server);
+  RedisClient redis(server.port());
+  for (std::uint64_t i = 5; i < 60; i++) {
+    redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    begun.run.transcribe(i, "more");
+    g_usleep(5000);
+  }
+  begun.run.done(3, "four");
+  begun.run.transcribe(4, "five");
+  begun.run.end(JobState::kFailed, JobReason::kChunksFailed);
+  begun.run.assert_finish();
+  JobView view(redis);
+  ck_same(view.problem(), "");
+  ck_same(view.field("progress", "done"), "58");
+  const auto seen = begun.run.watcher.seen();
+  ck_assert_int_eq(seen.recovered, static_cast<int>(seen.errors.size()));
+  ck_assert(seen.offs.empty() && seen.takeovers.empty());
+}
+END_TEST
+
+// No outage: nothing had to wait.
+START_TEST(a_lost_connection_that_is_back_at_once) {
+  RedisServer server;
+  Begun begun(server);
+  RedisClient redis(server.port());
+  redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  begun.end(server, "0 0 0 0 0", true);
+}
+END_TEST
+
+// It is well until it is written to.
+START_TEST(a_connection_that_is_lost_with_every_chunk) {
+  RedisServer server;
+  RedisClient redis(server.port());
+  std::atomic<bool> cut{true};
+  CuttingProxy proxy(server.port(), [&](unsigned) -> std::uint64_t {
+    return cut ? 6400 : CuttingProxy::kUnlimited;
+  });
+  JobRun run(proxy.uri());
+  run.settings.lease = Milliseconds(1200);
+  run.assert_open();
+  run.start();
+  for (std::uint64_t i = 0; i < 200; i++) run.transcribe(i, "text");
+  ck_assert(run.watcher.wait([](const auto& seen) { return !seen.errors.empty(); }));
+  cut = false;
+  run.complete();
+  JobView view(redis);
+  ck_same(view.problem(), "");
+  ck_same(view.field("progress", "done"), "200");
+  ck_same(run.watcher.counts(), "1 1 0 0 0");
+}
+END_TEST
+
+// Every reply of a job's life is cut somewhere: none is carried out twice, none is lost.
+START_TEST(replies_are_cut_at_every_place) {
+  RedisServer server;
+  RedisClient redis(server.port());
+  for (std::uint64_t step = 1; step < 60; step += 2) {
+    redis("FLUSHALL");
+    CuttingProxy proxy(server.port(), [&](unsigned number) -> std::uint64_t {
+      // The handshake alone is some 5 kB.
+      return number > 12 ? CuttingProxy::kUnlimited : 4000 + (number * 3 + step) * 61;
+    });
+    JobRun run(proxy.uri());
+    run.settings.flush_timeout = Milliseconds(25000);
+    run.assert_open();
+    run.start();
+    for (std::uint64_t i = 0; i < 6; i++) {
+      run.queue(i);
+      g_usleep(2000);
+      run.done(i, "text");
+    }
+    run.queue(6);
+    run.record(make_failed(6));
+    run.record(make_skipped(7, SkipReason::kFlushed));
+    run.end(JobState::kFailed, JobReason::kChunksFailed);
+    run.assert_finish();
+    JobView view(redis);
+    ck_same(view.problem(), "");
+    ck_same(view.state(), "FAILED");
+    ck_same(view.field("progress", "done"), "6");
+    ck_same(view.field("ctl", "epoch"), "1");
+    ck_assert(run.watcher.seen().offs.empty() && run.watcher.seen().takeovers.empty());
+  }
+}
+END_TEST
+
+Suite* make_suite() {
+  Suite* suite = suite_create("job_store_faults");
+  TCase* tcase = tcase_create("faults");
+  tcase_set_timeout(tcase, 120);
+  for (const TTest* test :
+       {memory_is_full, the_disk_is_broken, replicas_are_missing, the_server_becomes_a_replica,
+        the_server_stops, connections_are_killed_again_and_again,
+        a_lost_connection_that_is_back_at_once, a_connection_that_is_lost_with_every_chunk,
+        replies_are_cut_at_every_place}) {
+    tcase_add_test(tcase, test);
+  }
+  suite_add_tcase(suite, tcase);
+  return suite;
+}
+
+}  // namespace
+}  // namespace transcribe
+
+TRANSCRIBE_REDIS_MAIN(transcribe::make_suite)
