@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+"""Whole pipelines over real speech with a job in Redis or a journal: killed at random and started
+again, the server killed at random, and the last word of every end."""
+import glob
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import wave
+
+SERVICE = sys.argv.pop(1)
+FULL = bool(os.environ.get("TRANSCRIBE_FULL"))
+KILLS = 100 if FULL else 5
+WATCHDOG = 120
+PARALLEL = 4
+CHUNK = 0.5  # seconds
+SPEECH = sorted(glob.glob("/usr/share/pocketsphinx/test/data/librivox/*.wav"))
+ALIVE = {"QUEUED", "PROCESSING"}
+
+
+def sink_environment():
+    """An instrumented plugin needs its runtime loaded first; leaks of gst-launch are not ours."""
+    env = dict(os.environ)
+    runtime = env.pop("SANITIZER_RUNTIME", "")
+    if runtime:
+        env["LD_PRELOAD"] = runtime
+        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    return env
+
+
+class Redis:
+    """A redis-server, and redis-cli to look into it."""
+
+    def __init__(self, folder, *options):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+                        "--save", "", "--dir", folder, *options]
+        self.uri = "redis://127.0.0.1:%d" % self.port
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + WATCHDOG
+        while self.text("PING") != "PONG":
+            assert time.monotonic() < deadline and self.process.poll() is None
+            time.sleep(0.02)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def text(self, *command):
+        return subprocess.run(["redis-cli", "-p", str(self.port), "--raw", *command],
+                              capture_output=True, text=True).stdout.rstrip("\n")
+
+    def value(self, *command):
+        return json.loads(subprocess.run(
+            ["redis-cli", "-p", str(self.port), "--json", *command],
+            capture_output=True, text=True, check=True).stdout)
+
+    def key(self, name, job="talk"):
+        return "{transcribe:jobs:%s}:%s" % (job, name)
+
+    def state(self, job="talk"):
+        return self.text("GET", self.key("state", job))
+
+    def done(self, job="talk"):
+        return {int(index) for index in self.value("HKEYS", self.key("chunks", job))}
+
+    def events(self, job="talk"):
+        entries = self.value("XRANGE", "transcribe:jobs:" + job, "-", "+")
+        return [dict(zip(fields[::2], fields[1::2])) for _, fields in entries]
+
+
+class Pipelines(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.speech = self.path("speech.wav")
+        with wave.open(self.speech, "wb") as out:
+            out.setparams((1, 2, 16000, 0, "NONE", ""))
+            for name in SPEECH[:2]:
+                with wave.open(name) as file:
+                    out.writeframes(file.readframes(file.getnframes()))
+                    self.assertEqual(file.getframerate(), 16000)
+            frames = out.getnframes()
+        self.chunks = -(-frames // int(16000 * CHUNK))
+        self.log = self.path("requests")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def serve(self, script='{"default": {"delay_ms": 40}}'):
+        self.service = subprocess.Popen([SERVICE, "--script", script, "--log", self.log],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.service.communicate)
+        self.addCleanup(self.service.kill)
+        self.url = "http://127.0.0.1:%s/v1" % self.service.stdout.readline().strip()
+
+    def redis(self, *options):
+        server = Redis(self.folder, *options)
+        self.addCleanup(server.kill)
+        return server
+
+    def requests(self):
+        """The chunk (from 0) of each request so far; -1 when its body was cut off by a kill."""
+        if not os.path.exists(self.log):
+            return []
+        with open(self.log) as file:
+            return [json.loads(line).get("chunk", 0) - 1 for line in file.read().splitlines()]
+
+    def start(self, *properties, options=(), location="talk.srt", job="talk"):
+        process = subprocess.Popen(
+            ["gst-launch-1.0", *options, "filesrc", "location=" + self.speech, "!", "wavparse", "!",
+             "openaitranscribesink", "base-url=" + self.url, "requests-per-second=0",
+             "split=fixed", "max-chunk-duration=%d" % (CHUNK * 1e9), "job-id=" + job,
+             "max-parallel=%d" % PARALLEL, "location=" + self.path(location), *properties],
+            env=sink_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def finish(self, process, code=0):
+        output = process.communicate(timeout=WATCHDOG)[0]
+        self.assertEqual(process.returncode, code, output)
+        return output
+
+    def wait_for_requests(self, process, count):
+        deadline = time.monotonic() + WATCHDOG
+        while len(self.requests()) < count and process.poll() is None:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.002)
+
+    def transcript(self, location="talk.srt"):
+        with open(self.path(location), "rb") as file:
+            return file.read()
+
+    def check_stream(self, server, complete=True):
+        seq, epoch, state, done = 0, 0, "", set()
+        for event in server.events():
+            if complete or seq:
+                self.assertEqual(int(event["seq"]), seq + 1, event)
+            seq = int(event["seq"])
+            self.assertGreaterEqual(int(event["epoch"]), epoch)
+            epoch = int(event["epoch"])
+            if event["event"] == "state":
+                self.assertEqual(event["prev"], state, event)
+            if event["event"] in ("state", "restored"):
+                state = event["state"]
+            if event["event"] == "chunk" and event["status"] == "done":
+                self.assertNotIn(event["idx"], done)
+                done.add(event["idx"])
+        self.assertEqual(state, server.state())
+        if complete:
+            self.assertEqual({int(index) for index in done}, server.done())
+        for name in ("state", "meta", "progress", "ctl", "chunks"):
+            self.assertGreater(int(server.text("PTTL", server.key(name))), 0, name)
+
+
+class KilledPipelines(Pipelines):
+    def loop(self, *store, finished, kills):
+        """Kills until there were `kills`, job after job; every job must end like a whole one."""
+        self.serve()
+        self.finish(self.start(location="whole.srt", job="whole"))
+        whole = self.transcript("whole.srt")
+        self.assertGreater(len(whole), 100)
+        dice = random.Random(20260922)
+        killed = jobs = 0
+        while killed < kills:
+            jobs += 1
+            mine = 0
+            begin = len(self.requests())
+            while True:
+                known = finished()
+                before = len(self.requests())
+                process = self.start(*store, location="talk%d.srt" % jobs, job="talk%d" % jobs)
+                if killed < kills:
+                    self.wait_for_requests(process, before + dice.randint(1, 3 * PARALLEL))
+                    time.sleep(dice.random() * 0.05)
+                    process.kill()
+                    process.communicate(timeout=WATCHDOG)
+                    # It may have been done already.
+                    if process.returncode == -signal.SIGKILL:
+                        killed += 1
+                        mine += 1
+                else:
+                    self.finish(process)
+                again = [chunk for chunk in self.requests()[before:] if chunk in known]
+                self.assertEqual(again, [], "sent although it was stored")
+                if process.returncode == 0:
+                    break
+            self.assertEqual(self.transcript("talk%d.srt" % jobs), whole)
+            self.assertFalse(os.path.exists(self.path("talk%d.srt.part" % jobs)))
+            sent = len(self.requests()) - begin
+            self.assertLessEqual(sent, self.chunks + mine * PARALLEL)
+        return jobs
+
+    def test_with_redis(self):
+        server = self.redis()
+        job = ["talk1"]
+
+        def finished():
+            names = server.text("--scan", "--pattern", "{transcribe:jobs:talk*}:chunks").split()
+            states = {name: server.text("GET", name.replace(":chunks", ":state")) for name in names}
+            current = [name for name, state in states.items() if state in ALIVE]
+            if not current:
+                return set()
+            job[0] = current[0].split(":")[2].rstrip("}")
+            return server.done(job[0])
+
+        jobs = self.loop("redis-uri=" + server.uri, finished=finished, kills=KILLS)
+        for number in range(1, jobs + 1):
+            self.assertEqual(server.state("talk%d" % number), "COMPLETED")
+            events = server.events("talk%d" % number)
+            self.assertEqual([int(e["seq"]) for e in events], list(range(1, len(events) + 1)))
+            done = [e["idx"] for e in events if e["event"] == "chunk" and e["status"] == "done"]
+            self.assertEqual(len(done), self.chunks)
+            self.assertEqual(len(set(done)), self.chunks)
+            epochs = [int(e["epoch"]) for e in events]
+            self.assertEqual(epochs, sorted(epochs))
+            state = ""
+            for event in events:
+                if event["event"] == "state":
+                    self.assertEqual(event["prev"], state)
+                    state = event["state"]
+
+    def test_with_a_journal(self):
+        directory = self.path("journal")
+
+        def finished():
+            files = glob.glob(directory + "/talk*.jsonl")
+            if not files:
+                return set()
+            with open(max(files, key=os.path.getmtime)) as file:
+                lines = [line for line in file.read().split("\n")[:-1]]
+            records = [json.loads(line) for line in lines]
+            if any(record.get("state") == "COMPLETED" for record in records):
+                return set()
+            return {r["index"] for r in records if r.get("status") == "done"}
+
+        self.loop("journal-directory=" + directory, finished=finished, kills=KILLS)
+
+
+class KilledServer(Pipelines):
+    def loop(self, *options):
+        self.serve('{"default": {"delay_ms": %d}}' % (150 if FULL else 250))
+        server = self.redis(*options)
+        dice = random.Random(7)
+        process = self.start("redis-uri=" + server.uri)
+        kills = 0
+        while kills < (10 if FULL else 2) and process.poll() is None:
+            self.wait_for_requests(process, len(self.requests()) + dice.randint(2, 8))
+            server.kill()
+            kills += 1
+            time.sleep(dice.random() * 0.3)
+            server.start()
+        output = self.finish(process)
+        self.assertGreater(kills, 0)
+        self.assertLessEqual(output.count("WARNING: from element"), kills, output)
+        self.assertEqual(server.state(), "COMPLETED")
+        self.assertEqual(server.done(), set(range(self.chunks)))
+        self.assertEqual(len(self.requests()), self.chunks)
+        return server
+
+    def test_without_persistence(self):
+        self.check_stream(self.loop(), complete=False)
+
+    def test_with_append_only_file(self):
+        server = self.loop("--appendonly", "yes")
+        self.check_stream(server)
+        self.assertNotIn("restored", [event["event"] for event in server.events()])
+
+
+class LastWord(Pipelines):
+    """The pipeline goes to NULL at once; Redis knows how it ended all the same."""
+
+    def ended(self, server, code, *properties):
+        self.finish(self.start("redis-uri=" + server.uri, *properties), code)
+        return server.state(), server.text("HGET", server.key("meta"), "reason")
+
+    def test_end_of_stream(self):
+        self.serve()
+        server = self.redis()
+        self.assertEqual(self.ended(server, 0), ("COMPLETED", "eos"))
+        self.check_stream(server)
+
+    def test_refused_key(self):
+        self.serve('{"answers": [{"chunk": 5, "status": 401}]}')
+        server = self.redis()
+        self.assertEqual(self.ended(server, 1), ("FAILED", "error"))
+        self.assertEqual(server.text("HGET", server.key("error"), "http_status"), "401")
+        self.check_stream(server)
+
+    def test_failed_chunks(self):
+        self.serve('{"answers": [{"chunk": 5, "status": 413}]}')
+        server = self.redis()
+        self.assertEqual(self.ended(server, 1), ("FAILED", "chunks-failed"))
+        self.assertEqual(server.text("HKEYS", server.key("cerr")), "4")
+        self.check_stream(server)
+
+    def test_interrupted(self):
+        self.serve('{"answers": [{"chunk": 9, "hang": true}]}')
+        server = self.redis()
+        process = self.start("redis-uri=" + server.uri)
+        self.wait_for_requests(process, 12)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=WATCHDOG)
+        self.assertEqual(server.state(), "QUEUED")
+        self.assertEqual(server.text("HGET", server.key("meta"), "reason"), "stopped")
+        self.check_stream(server)
+
+    def test_interrupted_with_eos(self):
+        self.serve('{"default": {"delay_ms": 100}}')
+        server = self.redis()
+        process = self.start("redis-uri=" + server.uri, options=["-e"])
+        self.wait_for_requests(process, 3)
+        process.send_signal(signal.SIGINT)
+        self.finish(process)
+        self.assertEqual(server.state(), "COMPLETED")
+        self.check_stream(server)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
