@@ -12,6 +12,8 @@ namespace transcribe {
 
 namespace {
 
+constexpr std::size_t kMostAtOnce = 64;
+
 OpenAiClient::Config client_config(const EngineConfig& config) {
   OpenAiClient::Config client;
   client.service = config.service;
@@ -69,20 +71,30 @@ void Engine::Private::append(Access& s, Event event) {
 void Engine::Private::run() {
   if (mirrors->has_store()) open_store();
   for (;;) {
-    std::deque<Entry> batch;
+    // Bounded: results of an earlier run come in quick succession and bring their texts.
+    std::vector<Entry> batch;
     {
       auto s = state.lock();
       s.wait(changed, [&] { return s->quit || !s->log.empty(); });
       if (s->log.empty()) return;
-      batch.swap(s->log);
+      while (!s->log.empty() && batch.size() < kMostAtOnce) {
+        batch.push_back(std::move(s->log.front()));
+        s->log.pop_front();
+      }
     }
+    std::vector<Event> events;
+    for (Entry& entry : batch) {
+      if (auto* event = std::get_if<Event>(&entry.what)) events.push_back(std::move(*event));
+    }
+    mirrors->store(events);
+    auto event = events.begin();
     for (const Entry& entry : batch) {
       if (const auto* end = std::get_if<End>(&entry.what)) {
         deliver_end(*end, entry.counters);
       } else if (const auto* note = std::get_if<StoreNote>(&entry.what)) {
         mirrors->tell_store(*note);
       } else {
-        mirrors->tell(std::get<Event>(entry.what), entry.counters);
+        mirrors->tell(*event++, entry.counters);
       }
     }
   }

@@ -55,25 +55,37 @@ WriteStatus Mirrors::open_file(const std::string& location, TranscriptFormat for
   return Success{};
 }
 
-void Mirrors::tell(const Event& told, const Counters& counters) {
-  Event event = told;
-  if (auto* done = std::get_if<ChunkDone>(&event); done != nullptr && !done->transcription) {
-    // A result of an earlier run: its place is this run's, its text the stored one.
-    const auto stored = recovered_.find(done->chunk->index);
-    if (stored) {
-      const auto& earlier = std::get<ChunkDone>(*stored);
-      done->transcription = earlier.transcription;
-      done->attempts = earlier.attempts;
-      done->latency = earlier.latency;
-    } else {
-      const std::string& why = stored.error().message;
-      if (!unreadable_) unreadable_ = WriteError{why + "; start the job again"};
-      event = unreadable(*done, why);
-    }
+// The place of a result of an earlier run is this run's, its text the stored one.
+void Mirrors::recover(Event& event) {
+  auto* done = std::get_if<ChunkDone>(&event);
+  if (done == nullptr || done->transcription) return;
+  const auto stored = recovered_.find(done->chunk->index);
+  if (stored) {
+    const auto& earlier = std::get<ChunkDone>(*stored);
+    done->transcription = earlier.transcription;
+    done->attempts = earlier.attempts;
+    done->latency = earlier.latency;
+    return;
   }
+  const std::string& why = stored.error().message;
+  if (!unreadable_) unreadable_ = WriteError{why + "; start the job again"};
+  event = unreadable(*done, why);
+}
+
+void Mirrors::store(std::span<Event> events) {
+  std::vector<Event> stored;
+  stored.reserve(events.size());
+  for (Event& event : events) {
+    const std::size_t kind = event.index();
+    recover(event);
+    // What the store holds is not overwritten with a failure to read it.
+    if (stored_ && event.index() == kind) stored.push_back(event);
+  }
+  if (!stored.empty()) note_store(persistent_->record(stored));
+}
+
+void Mirrors::tell(const Event& event, const Counters& counters) {
   if (writer_ && writer_->reads_store()) store_.record(event);
-  // What the store holds is not overwritten with a failure to read it.
-  if (stored_ && event.index() == told.index()) note_store(persistent_->record(event));
   std::optional<Outcome> outcome;
   if (const auto* change = std::get_if<StateChanged>(&event)) {
     // The last change is told with the end, behind all results.

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,9 @@ class Mirrors {
   WriteStatus open_file(const std::string& location, TranscriptFormat format,
                         const std::string& job_id);
 
+  // Before they are told: what was recorded in between is waited for once. Results of earlier runs
+  // get their text here.
+  void store(std::span<Event> events);
   // `counters` as of the event.
   void tell(const Event& event, const Counters& counters);
   void tell_store(const StoreNote& note);
@@ -49,6 +53,7 @@ class Mirrors {
   void tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled);
 
  private:
+  void recover(Event& event);
   void release(const Released& released, const Counters& counters);
   void release_rest(const std::vector<ChunkInfo>& unsettled, const Counters& counters);
   void finish_file(JobEnd& end, bool whole);

@@ -274,22 +274,24 @@ Result<OpenedJob, StoreRefusal> JournalStore::take(
   return opened;
 }
 
-Status JournalStore::record(const Event& event) {
+Status JournalStore::record(std::span<const Event> events) {
   if (replay_) return Success{};
+  for (const Event& event : events) add(event);
+  return flush();
+}
+
+void JournalStore::add(const Event& event) {
   if (const auto* change = std::get_if<StateChanged>(&event)) {
     append(state_line(*change, clock_.wall_now()));
   } else if (const auto* done = std::get_if<ChunkDone>(&event)) {
     const std::uint64_t index = done->chunk->index;
-    if (stored_.contains(index)) return Success{};
+    if (stored_.contains(index)) return;
     if (append_result(to_record(*done, done->chunk->sha256))) stored_.insert(index);
   } else if (const auto* failed = std::get_if<ChunkFailed>(&event)) {
     append_result(to_record(*failed, failed->chunk->sha256));
   } else if (const auto* skipped = std::get_if<ChunkSkipped>(&event)) {
     append_result(to_record(*skipped, skipped->chunk->sha256));
-  } else {
-    return Success{};
   }
-  return flush();
 }
 
 Status JournalStore::finish() {

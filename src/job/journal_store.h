@@ -36,10 +36,12 @@ class JournalStore final : public PersistentStore {
   Result<OpenedJob, StoreRefusal> open(const JobIdentity& identity, ResumePolicy policy,
                                        const std::function<void(StoredChunk&&)>& found,
                                        const std::function<void(const std::string&)>&) override;
-  Status record(const Event& event) override;
+  using PersistentStore::record;
+  Status record(std::span<const Event> events) override;
   Status finish() override;
 
  private:
+  void add(const Event& event);
   struct Contents;
 
   Result<OpenedJob, StoreRefusal> take(const JobIdentity& identity, ResumePolicy policy,

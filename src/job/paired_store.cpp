@@ -46,9 +46,9 @@ void PairedStore::cancel_open() {
   second_->cancel_open();
 }
 
-Status PairedStore::record(const Event& event) {
-  const Status first = owner_->record(event);
-  return both(first, second_->record(event));
+Status PairedStore::record(std::span<const Event> events) {
+  const Status first = owner_->record(events);
+  return both(first, second_->record(events));
 }
 
 Status PairedStore::finish() {

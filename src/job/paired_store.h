@@ -17,7 +17,8 @@ class PairedStore final : public PersistentStore {
       const std::function<void(StoredChunk&&)>& found,
       const std::function<void(const std::string&)>& waiting) override;
   void cancel_open() override;
-  Status record(const Event& event) override;
+  using PersistentStore::record;
+  Status record(std::span<const Event> events) override;
   Status finish() override;
 
  private:

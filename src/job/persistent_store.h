@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -78,8 +79,10 @@ class PersistentStore {
       const std::function<void(const std::string&)>& waiting) = 0;
   // Ends an open(), now or later, with kUnavailable. Any thread.
   virtual void cancel_open() {}
-  // Every event in order. An error means that the store is behind; it catches up with a later call.
-  virtual Status record(const Event& event) = 0;
+  // Every event in order; several at once cost one wait for the disk. An error means that the
+  // store is behind; it catches up with a later call.
+  virtual Status record(std::span<const Event> events) = 0;
+  Status record(const Event& event) { return record(std::span(&event, 1)); }
   // The run's last call. Everything is stored, and the job let go of, when this returns without an
   // error.
   virtual Status finish() = 0;

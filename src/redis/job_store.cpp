@@ -94,8 +94,10 @@ Result<OpenedJob, StoreRefusal> RedisJobStore::open(
 
 void RedisJobStore::cancel_open() { d_->opening.cancel(); }
 
-Status RedisJobStore::record(const Event& event) {
-  if (d_->mirror) d_->mirror->record(event);
+Status RedisJobStore::record(std::span<const Event> events) {
+  if (d_->mirror) {
+    for (const Event& event : events) d_->mirror->record(event);
+  }
   return Success{};
 }
 

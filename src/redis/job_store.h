@@ -45,7 +45,8 @@ class RedisJobStore final : public PersistentStore {
       const std::function<void(const std::string&)>& waiting) override;
   void cancel_open() override;
   // Never blocks, always Success.
-  Status record(const Event& event) override;
+  using PersistentStore::record;
+  Status record(std::span<const Event> events) override;
   // Waits until all is stored, at most flush_timeout. After it nothing may be recorded.
   Status finish() override;
 
