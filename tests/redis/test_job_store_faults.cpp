@@ -147,37 +147,59 @@ START_TEST(a_connection_that_is_lost_with_every_chunk) {
 }
 END_TEST
 
-// Every reply of a job's life is cut somewhere: none is carried out twice, none is lost.
-START_TEST(replies_are_cut_at_every_place) {
+enum class Story { kEnds, kStops, kIsLost };
+
+// One job through a proxy that cuts a dozen connections, each a bit later than the one before.
+void check_cut_replies(Story story, std::uint64_t step) {
   RedisServer server;
   RedisClient redis(server.port());
-  for (std::uint64_t step = 1; step < 60; step += 2) {
-    redis("FLUSHALL");
-    CuttingProxy proxy(server.port(), [&](unsigned number) -> std::uint64_t {
-      // The handshake alone is some 5 kB.
-      return number > 12 ? CuttingProxy::kUnlimited : 4000 + (number * 3 + step) * 61;
-    });
-    JobRun run(proxy.uri());
-    run.settings.flush_timeout = Milliseconds(25000);
-    run.assert_open();
-    run.start();
-    for (std::uint64_t i = 0; i < 6; i++) {
-      run.queue(i);
-      g_usleep(2000);
-      run.done(i, "text");
-    }
-    run.queue(6);
-    run.record(make_failed(6));
-    run.record(make_skipped(7, SkipReason::kFlushed));
-    run.end(JobState::kFailed, JobReason::kChunksFailed);
-    run.assert_finish();
-    JobView view(redis);
-    ck_same(view.problem(), "");
-    ck_same(view.state(), "FAILED");
-    ck_same(view.field("progress", "done"), "6");
-    ck_same(view.field("ctl", "epoch"), "1");
-    ck_assert(run.watcher.seen().offs.empty() && run.watcher.seen().takeovers.empty());
+  CuttingProxy proxy(server.port(), [&](unsigned number) -> std::uint64_t {
+    // The handshake alone is some 5 kB.
+    return number > 12 ? CuttingProxy::kUnlimited : 4000 + (number * 3 + step) * 61;
+  });
+  JobRun run(proxy.uri());
+  run.settings.flush_timeout = Milliseconds(25000);
+  run.assert_open();
+  run.start();
+  for (std::uint64_t i = 0; i < 6; i++) {
+    run.queue(i);
+    g_usleep(2000);
+    run.done(i, "text");
+    if (i == 3 && story == Story::kIsLost) redis("FLUSHALL");
   }
+  run.queue(6);
+  run.record(make_failed(6));
+  run.record(make_skipped(7, SkipReason::kFlushed));
+  if (story == Story::kStops) {
+    run.end(JobState::kQueued, JobReason::kStopped);
+  } else {
+    run.end(JobState::kFailed, JobReason::kChunksFailed);
+  }
+  run.assert_finish();
+  JobView view(redis);
+  ck_same(view.problem(story != Story::kIsLost), "");
+  ck_same(view.state(), story == Story::kStops ? "QUEUED" : "FAILED");
+  ck_same(redis("HMGET", view.key("progress"), "done", "failed", "skipped", "total").str(),
+          "6 1 1 8");
+  ck_same(view.field("ctl", "owner").empty() ? "released" : "owned",
+          story == Story::kStops ? "released" : "owned");
+  ck_same(view.field("ctl", "epoch"), "1");
+  ck_assert(run.watcher.seen().offs.empty() && run.watcher.seen().takeovers.empty());
+}
+
+// Every reply of a job's life is cut somewhere: none is carried out twice, none is lost.
+START_TEST(replies_are_cut_at_every_place) {
+  for (std::uint64_t step = 1; step < 60; step += 3) check_cut_replies(Story::kEnds, step);
+}
+END_TEST
+
+START_TEST(replies_to_the_farewell_are_cut) {
+  for (std::uint64_t step = 1; step < 60; step += 4) check_cut_replies(Story::kStops, step);
+}
+END_TEST
+
+START_TEST(replies_in_healing_are_cut) {
+  for (std::uint64_t step = 1; step < 60; step += 4) check_cut_replies(Story::kIsLost, step);
 }
 END_TEST
 
@@ -189,7 +211,8 @@ Suite* make_suite() {
        {memory_is_full, the_disk_is_broken, replicas_are_missing, the_server_becomes_a_replica,
         the_server_stops, connections_are_killed_again_and_again,
         a_lost_connection_that_is_back_at_once, a_connection_that_is_lost_with_every_chunk,
-        replies_are_cut_at_every_place}) {
+        replies_are_cut_at_every_place, replies_to_the_farewell_are_cut,
+        replies_in_healing_are_cut}) {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);
