@@ -93,6 +93,7 @@ void CuttingProxy::pass(int client, std::uint64_t limit) {
       if (size <= 0) break;
       const auto part = std::min<std::uint64_t>(static_cast<std::uint64_t>(size), limit - passed);
       passed += part;
+      passed_ += part;
       open = send_all(client, buffer, part) && passed < limit;
     }
   }

@@ -24,6 +24,8 @@ class CuttingProxy {
 
   std::string uri() const { return "redis://127.0.0.1:" + std::to_string(port_); }
   unsigned connections() const { return connections_; }
+  // Bytes of replies, of all connections.
+  std::uint64_t passed() const { return passed_; }
 
  private:
   void run();
@@ -35,6 +37,7 @@ class CuttingProxy {
   int wake_[2] = {-1, -1};
   std::uint16_t port_ = 0;
   std::atomic<unsigned> connections_{0};
+  std::atomic<std::uint64_t> passed_{0};
   std::thread thread_;
 };
 

@@ -189,17 +189,48 @@ void check_cut_replies(Story story, std::uint64_t step) {
 
 // Every reply of a job's life is cut somewhere: none is carried out twice, none is lost.
 START_TEST(replies_are_cut_at_every_place) {
-  for (std::uint64_t step = 1; step < 60; step += 3) check_cut_replies(Story::kEnds, step);
+  for (std::uint64_t step = 1; step < 60; step += 5) check_cut_replies(Story::kEnds, step);
+}
+END_TEST
+
+// The last answers of a job: those to its end, and to what comes right before and after it.
+void check_cut_end(JobState state, JobReason reason) {
+  RedisServer server;
+  RedisClient redis(server.port());
+  std::uint64_t whole = 0;
+  for (std::uint64_t missing = 0; missing < 130; missing += missing == 0 ? 1 : 3) {
+    redis("FLUSHALL");
+    CuttingProxy proxy(server.port(), [&](unsigned number) {
+      return number > 0 || missing == 0 ? CuttingProxy::kUnlimited : whole - missing;
+    });
+    JobRun run(proxy.uri());
+    run.assert_open();
+    run.start();
+    run.transcribe(0, "text");
+    JobView view(redis);
+    ck_assert(eventually([&] { return view.field("progress", "done") == "1"; }));
+    run.end(state, reason);
+    run.assert_finish();
+    if (missing == 0) whole = proxy.passed();
+    ck_same(view.problem(), "");
+    ck_same(view.state(), std::string(to_string(state)));
+    ck_same(run.watcher.counts(), "0 0 0 0 0");
+  }
+}
+
+START_TEST(replies_to_the_end_are_cut) {
+  check_cut_end(JobState::kCompleted, JobReason::kEndOfStream);
 }
 END_TEST
 
 START_TEST(replies_to_the_farewell_are_cut) {
-  for (std::uint64_t step = 1; step < 60; step += 4) check_cut_replies(Story::kStops, step);
+  check_cut_end(JobState::kQueued, JobReason::kStopped);
+  for (std::uint64_t step = 1; step < 60; step += 7) check_cut_replies(Story::kStops, step);
 }
 END_TEST
 
 START_TEST(replies_in_healing_are_cut) {
-  for (std::uint64_t step = 1; step < 60; step += 4) check_cut_replies(Story::kIsLost, step);
+  for (std::uint64_t step = 1; step < 60; step += 6) check_cut_replies(Story::kIsLost, step);
 }
 END_TEST
 
@@ -211,7 +242,7 @@ Suite* make_suite() {
        {memory_is_full, the_disk_is_broken, replicas_are_missing, the_server_becomes_a_replica,
         the_server_stops, connections_are_killed_again_and_again,
         a_lost_connection_that_is_back_at_once, a_connection_that_is_lost_with_every_chunk,
-        replies_are_cut_at_every_place, replies_to_the_farewell_are_cut,
+        replies_are_cut_at_every_place, replies_to_the_end_are_cut, replies_to_the_farewell_are_cut,
         replies_in_healing_are_cut}) {
     tcase_add_test(tcase, test);
   }
