@@ -4,6 +4,7 @@
 #include <glib.h>
 
 #include <cstddef>
+#include <cstring>
 #include <string>
 
 namespace transcribe::testing {
@@ -25,7 +26,9 @@ inline std::string last_unlinked_file() {
   while (const char* name = g_dir_read_name(directory)) {
     const std::string path = std::string("/proc/self/fd/") + name;
     char* target = g_file_read_link(path.c_str(), nullptr);
+    // O_TMPFILE's have a number for a name; valgrind has others.
     if (target != nullptr && g_str_has_prefix(target, g_get_tmp_dir()) &&
+        target[strlen(g_get_tmp_dir())] == '/' && target[strlen(g_get_tmp_dir()) + 1] == '#' &&
         g_str_has_suffix(target, "(deleted)") && g_ascii_strtoll(name, nullptr, 10) > last) {
       last = g_ascii_strtoll(name, nullptr, 10);
       found = path;

@@ -159,7 +159,9 @@ START_TEST(large_body_is_sent_exactly_and_not_copied) {
     assert_answer(client->send(request, kLong, never), 200, expected.get());
   }
 #ifndef __SANITIZE_ADDRESS__
-  ck_assert_int_lt(peak_memory_kib() - before, 8 * 1024);
+  // An instrumented heap keeps what was freed.
+  if (g_getenv("TRANSCRIBE_SLOW") == nullptr)
+    ck_assert_int_lt(peak_memory_kib() - before, 8 * 1024);
 #else
   (void)before;
 #endif
