@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,8 +53,8 @@ class Store final : public PersistentStore {
     opened.resumed = true;
     return opened;
   }
-  Status record(const Event&) override {
-    recorded_++;
+  Status record(std::span<const Event> events) override {
+    recorded_ += events.size();
     return Success{};
   }
   Status finish() override { return Success{}; }
@@ -98,9 +99,9 @@ START_TEST(unreadable_result_makes_the_transcript_incomplete) {
   const std::string spilled = testing::last_unlinked_file();
   ck_assert(!spilled.empty());
   ck_assert_int_eq(truncate(spilled.c_str(), kMegabyte + 1000), 0);
-  mirrors.tell(resumed(0), Counters());
-  mirrors.tell(resumed(1), Counters());
-  mirrors.tell(make_done(2, "end"), Counters());
+  std::vector<Event> events = {resumed(0), resumed(1), make_done(2, "end")};
+  mirrors.store(events);
+  for (const Event& event : events) mirrors.tell(event, Counters());
   mirrors.tell_end({}, {});
 
   ck_assert_uint_eq(recorder.released.size(), 3);
