@@ -137,6 +137,7 @@ void Mirrors::tell_store(const StoreNote& note) {
       observer_.on_store_recovered();
       break;
     case StoreNote::Kind::kOff:
+      store_off_ = true;
       observer_.on_store_off(note.message);
       break;
   }
@@ -146,7 +147,7 @@ void Mirrors::note_store(const Status& status) {
   if (status.ok() == !store_failing_) return;
   store_failing_ = !status.ok();
   if (store_failing_) {
-    observer_.on_store_error(status.error().message + " (it is tried again with every chunk)");
+    observer_.on_store_error(status.error().message);
   } else {
     observer_.on_store_recovered();
   }
@@ -192,7 +193,8 @@ void Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
   if (stored_) {
     if (const Status status = persistent_->finish(); !status) {
       end.unstored = status.error().message;
-      note_store(status);
+      // Told already: there is nothing to store it in, or it is not ours.
+      if (!store_off_ && end.reason != JobReason::kTakenOver) note_store(status);
     }
   }
   if (stopped) {

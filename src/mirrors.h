@@ -65,6 +65,7 @@ class Mirrors {
   bool stored_ = false;  // it has the job
   bool resumed_ = false;
   bool store_failing_ = false;
+  bool store_off_ = false;
   MemoryJobStore recovered_;              // results of earlier runs
   std::optional<WriteError> unreadable_;  // the first of them that could not be read back
   MemoryJobStore store_;                  // for a writer that reads it

@@ -148,7 +148,7 @@ GST_START_TEST(test_other_source_is_refused) {
   service.answer_with([](const Request& request) {
     return *request.chunk == 7 ? Answer::error(401, "invalid_api_key") : Answer();
   });
-  run(service, properties(server.uri()), GST_MESSAGE_ERROR);
+  run(service, properties(server.uri(), "max-parallel=1"), GST_MESSAGE_ERROR);
   auto pipeline = start(service, properties(server.uri()));
   push_source(*pipeline, kChunks, 100);
   ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
@@ -189,6 +189,7 @@ GST_START_TEST(test_taken_over) {
   ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
   ck_assert(g_error_matches(pipeline->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_BUSY));
   ck_assert_uint_eq(pipeline->count("openaitranscribe/complete"), 0);
+  ck_assert_uint_eq(pipeline->warnings().size(), 0);
   const std::string stored = thief.dump();
   const std::size_t requests = service.requests().size();
   service.open_gate("later");
