@@ -244,7 +244,7 @@ SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
     }
     stream_ready_ = true;
     const SinkSettings settings = *settings_.lock();
-    if (live_) update();
+    update();
     (*stream_.lock())->open(make_chunker_config(settings, live_, current->stored_meta()));
     query_duration();
     current->start(live_);

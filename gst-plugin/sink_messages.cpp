@@ -101,6 +101,7 @@ void SinkMessages::reset(const std::string& job_id) {
   job_id_ = job_id;
   progress_open_ = false;
   warned_dropped_ = false;
+  ignored_ = false;
   duration_ = GST_CLOCK_TIME_NONE;
   flow_ = GST_FLOW_OK;
 }
@@ -222,21 +223,19 @@ void SinkMessages::post_info(const char* text) {
                            g_strdup(text), nullptr, __FILE__, GST_FUNCTION, __LINE__);
 }
 
-bool SinkMessages::ignored(const JobEnd& end) const {
-  return end.state == JobState::kFailed && end.reason == JobReason::kChunksFailed &&
-         on_error_ == OnError::kIgnore;
-}
-
 void SinkMessages::on_complete(const JobEnd& end) noexcept {
+  // Once: on-error may change until the end is stored.
+  ignored_ = end.state == JobState::kFailed && end.reason == JobReason::kChunksFailed &&
+             on_error_ == OnError::kIgnore;
   post_job(end.state, JobState::kProcessing, end.reason, end.counters);
   if (end.reason == JobReason::kCancelled) {
     end_progress(GST_PROGRESS_TYPE_CANCELED, "Transcription cancelled", end.counters);
-  } else if ((end.state == JobState::kFailed && !ignored(end)) || end.incomplete_file) {
+  } else if ((end.state == JobState::kFailed && !ignored_) || end.incomplete_file) {
     end_progress(GST_PROGRESS_TYPE_ERROR, "Transcription failed", end.counters);
   } else {
     end_progress(GST_PROGRESS_TYPE_COMPLETE, "Transcription complete", end.counters);
   }
-  if (ignored(end)) {
+  if (ignored_) {
     post_failure(element_, GST_MESSAGE_WARNING, end.first_failed->failure, failures(end),
                  end.first_failed->chunk.get(), end.first_failed->attempts);
   }
@@ -259,7 +258,7 @@ void SinkMessages::on_end(const JobEnd& end) noexcept {
   if (end.fatal) {
     post_failure(element_, GST_MESSAGE_ERROR, end.fatal->failure, end.fatal->failure.message + file,
                  end.fatal->chunk.get(), end.fatal->attempts);
-  } else if (end.state == JobState::kFailed && !ignored(end) && end.first_failed) {
+  } else if (end.state == JobState::kFailed && !ignored_ && end.first_failed) {
     post_failure(element_, GST_MESSAGE_ERROR, end.first_failed->failure, failures(end) + file,
                  end.first_failed->chunk.get(), end.first_failed->attempts);
   } else if (end.incomplete_file) {

@@ -47,8 +47,6 @@ class SinkMessages final : public EngineObserver {
   void post_progress(GstProgressType type, const char* text, int percent, const Counters& counters);
   // Where it is open.
   void end_progress(GstProgressType type, const char* text, const Counters& counters);
-  // Chunks failed, and on-error says that this is fine.
-  bool ignored(const JobEnd& end) const;
   void post_job(JobState state, std::optional<JobState> previous, JobReason reason,
                 const Counters& counters);
   int percent(const Counters& counters) const;
@@ -57,6 +55,7 @@ class SinkMessages final : public EngineObserver {
   std::string job_id_;  // event thread; set before the engine starts
   bool progress_open_ = false;
   bool warned_dropped_ = false;
+  bool ignored_ = false;  // chunks failed, and on-error says that this is fine
   std::atomic<bool> post_messages_{true};
   std::atomic<OnError> on_error_{OnError::kContinue};
   std::atomic<GstClockTime> duration_{GST_CLOCK_TIME_NONE};

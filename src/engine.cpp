@@ -112,7 +112,9 @@ void Engine::Private::deliver_end(const End& end, const Counters& counters) {
     result.first_failed = s->first_failed;
     result.failed_chunks = s->failed_chunks;
   }
-  mirrors->tell_end(std::move(result), end.unsettled);
+  result = mirrors->tell_end(std::move(result), end.unsettled);
+  if (auto s = state.lock(); s->lost) result.fatal = ChunkFailed{nullptr, *s->lost, 0};
+  mirrors->close(result);
   auto s = state.lock();
   s->end_delivered = true;
   changed.notify_all();
@@ -168,7 +170,7 @@ void Engine::start(bool live_source) {
   if (s->ending || s->job.state() != JobState::kQueued) return;
   s->live_source = live_source;
   d_->append(s, StateChanged{JobState::kProcessing, JobState::kQueued, JobReason::kStart});
-  d_->go_on_live(s);
+  d_->go_on_live(std::move(s));
 }
 
 Engine::Wait Engine::wait_open() {
@@ -294,6 +296,7 @@ EngineStats Engine::stats() const {
   EngineStats stats;
   stats.load = d_->dispatcher->load();
   auto s = d_->state.lock();
+  for (const Private::Piece& piece : s->held) stats.load.waiting += piece.skipped ? 0 : 1;
   stats.state = s->job.state();
   stats.counters = s->job.counters();
   return stats;

@@ -114,7 +114,10 @@ void Engine::Private::end_early(Access&& access) {
 
 void Engine::Private::end_job(JobReason reason, Failure failure) {
   auto s = state.lock();
-  if (!begin_end(s, reason)) return;
+  if (!begin_end(s, reason)) {
+    if (reason == JobReason::kTakenOver) s->lost = std::move(failure);
+    return;
+  }
   s->fatal = ChunkFailed{nullptr, std::move(failure), 0};
   end_early(std::move(s));
 }
@@ -177,15 +180,15 @@ void Engine::Private::fail(Access&& s, ChunkFailed event) {
 
 void Engine::Private::on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept {
   auto s = state.lock();
-  // One that was on its way when the job ended.
-  if (s->end_logged) return;
+  // One that was on its way when the job ended, or at a flush.
+  if (s->end_logged || !s->job.is_open(chunk.index)) return;
   append(s, ChunkAttempt{std::make_shared<ChunkInfo>(chunk), attempt});
 }
 
 void Engine::Private::on_retry(const ChunkInfo& chunk, unsigned next_attempt, Nanoseconds delay,
                                const Failure& failure) noexcept {
   auto s = state.lock();
-  if (s->end_logged) return;
+  if (s->end_logged || !s->job.is_open(chunk.index)) return;
   append(s, ChunkRetry{std::make_shared<ChunkInfo>(chunk), next_attempt, delay, failure});
 }
 

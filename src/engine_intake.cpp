@@ -79,6 +79,9 @@ void Engine::Private::take(Access&& s, Piece piece) {
     return;
   }
   s->earlier.forget(piece.info.index);
+  if (*piece.skipped == SkipReason::kQueueFull)
+    append(s, ChunkQueued{std::make_shared<ChunkInfo>(piece.info),
+                          kWavHeaderBytes + piece.info.payload.frames() * kBytesPerFrame});
   append(s, ChunkSkipped{std::make_shared<ChunkInfo>(std::move(piece.info)), *piece.skipped});
 }
 
@@ -123,6 +126,17 @@ void Engine::Private::accept(Access&& s, Piece piece) {
     case EarlierRun::Match::kUnknown:
       break;
   }
+  if (s->opened.resumed && s->opened.state == JobState::kCompleted) {
+    append(s, ChunkQueued{info, wav_bytes(piece.pcm)});
+    fail(std::move(s),
+         {info,
+          job_failure(Cause::kSettings, "source-mismatch",
+                      "The job was complete, and chunk " + std::to_string(info->index) +
+                          " is none of its chunks; use the same source, another job-id, or "
+                          "resume=restart"),
+          0});
+    return;
+  }
   if (!make_room(s, piece)) return;
   append(s, ChunkQueued{info, wav_bytes(piece.pcm)});
   if (s->expired) {
@@ -139,8 +153,20 @@ void Engine::Private::fail_late() {
 }
 
 // What was said before the last run ended can't be heard again.
-void Engine::Private::go_on_live(Access& s) {
+void Engine::Private::go_on_live(Access&& s) {
   if (!s->live_source || !s->store_open || s->ending) return;
+  if (s->opened.resumed && s->opened.state == JobState::kCompleted) {
+    if (!begin_end(s, JobReason::kError)) return;
+    s->fatal = ChunkFailed{
+        nullptr,
+        job_failure(Cause::kSettings, "complete",
+                    "Job \"" + config.job_id +
+                        "\" is complete, and a live source can't be compared with it; use another "
+                        "job-id, or resume=restart"),
+        0};
+    end_early(std::move(s));
+    return;
+  }
   for (Event& event : s->earlier.take_all()) {
     append(s, std::move(event));
     s->next_index++;
@@ -173,7 +199,7 @@ void Engine::Private::open_store() {
     }
     s->opened = std::move(*opened);
     s->earlier = std::move(earlier);
-    go_on_live(s);
+    go_on_live(std::move(s));
   }
   for (;;) {
     auto s = state.lock();

@@ -64,6 +64,7 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
     JobReason end_reason = JobReason::kEndOfStream;
     bool stopped = false;  // the dispatcher has given back what it will not settle
     std::vector<ChunkInfo> unsettled;
+    std::optional<Failure> lost;  // another owner took the job while its end was stored
     std::optional<ChunkFailed> fatal;
     std::optional<ChunkFailed> first_failed;
     std::string failed_chunks;
@@ -94,7 +95,7 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
   // True when there is room for the chunk; else leaky has dropped it.
   bool make_room(Access& s, const Piece& piece);
   void fail_late();
-  void go_on_live(Access& s);
+  void go_on_live(Access&& s);
   void open_store();
 
   // engine_end.cpp

@@ -131,9 +131,11 @@ void Mirrors::note_file(const WriteStatus& status) {
 void Mirrors::tell_store(const StoreNote& note) {
   switch (note.kind) {
     case StoreNote::Kind::kError:
+      outage_told_ = true;
       observer_.on_store_error(note.message);
       break;
     case StoreNote::Kind::kRecovered:
+      outage_told_ = false;
       observer_.on_store_recovered();
       break;
     case StoreNote::Kind::kOff:
@@ -174,7 +176,7 @@ void Mirrors::finish_file(JobEnd& end, bool whole) {
     end.incomplete_file = status.error();
 }
 
-void Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
+JobEnd Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
   const bool whole =
       end.reason == JobReason::kEndOfStream || end.reason == JobReason::kChunksFailed;
   // An earlier run's file may hold more than this one: holes must not push it aside.
@@ -188,16 +190,23 @@ void Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
   end.text_truncated = text_truncated_;
   if (!early) finish_file(end, whole);
   if (!end.incomplete_file) end.incomplete_file = std::move(unreadable_);
-  const bool stopped = end.reason == JobReason::kStopped;
-  if (!stopped && end.reason != JobReason::kTakenOver) observer_.on_complete(end);
+  if (end.reason != JobReason::kStopped && end.reason != JobReason::kTakenOver)
+    observer_.on_complete(end);
   if (stored_) {
     if (const Status status = persistent_->finish(); !status) {
       end.unstored = status.error().message;
-      // Told already: there is nothing to store it in, or it is not ours.
-      if (!store_off_ && end.reason != JobReason::kTakenOver) note_store(status);
+      // Told already, or it is not ours.
+      const bool told = store_off_ || outage_told_ || end.reason == JobReason::kTakenOver;
+      if (!told) note_store(status);
+    } else if (outage_told_ || store_failing_) {
+      observer_.on_store_recovered();
     }
   }
-  if (stopped) {
+  return end;
+}
+
+void Mirrors::close(const JobEnd& end) {
+  if (end.reason == JobReason::kStopped) {
     observer_.on_stopped(end.counters);
   } else {
     observer_.on_end(end);

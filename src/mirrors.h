@@ -50,7 +50,9 @@ class Mirrors {
   void tell_store(const StoreNote& note);
   // The end, once, after all events. `end` as far as the engine knows it: state, reason, counters
   // and failures. `unsettled` chunks, by index, become holes in the file.
-  void tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled);
+  // Returns it with what became of file and store; close() with that is the last word.
+  JobEnd tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled);
+  void close(const JobEnd& end);
 
  private:
   void recover(Event& event);
@@ -66,6 +68,7 @@ class Mirrors {
   bool resumed_ = false;
   bool store_failing_ = false;
   bool store_off_ = false;
+  bool outage_told_ = false;
   MemoryJobStore recovered_;              // results of earlier runs
   std::optional<WriteError> unreadable_;  // the first of them that could not be read back
   MemoryJobStore store_;                  // for a writer that reads it

@@ -49,6 +49,7 @@ class Job {
   const Counters& counters() const { return counters_; }
   // Chunks handed over and not settled.
   std::uint64_t open() const { return open_.size(); }
+  bool is_open(std::uint64_t index) const { return open_.contains(index); }
 
  private:
   bool change(const StateChanged& event);

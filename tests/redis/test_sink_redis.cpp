@@ -110,6 +110,14 @@ GST_START_TEST(test_jobs_without_a_request) {
   check_mirror(*replay, server.port());
   ck_assert_uint_eq(service.requests().size(), before);
   ck_assert_uint_eq(resumed(*replay), kChunks);
+
+  // A recording that has grown since is another one: nothing of it is sent and lost.
+  auto longer = run(service, properties(server.uri()), GST_MESSAGE_ERROR, kChunks + 2);
+  ck_assert(g_error_matches(longer->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
+  ck_assert(std::strstr(longer->error()->message, "resume=restart") != nullptr);
+  ck_assert_uint_eq(service.requests().size(), before);
+  RedisClient redis(server.port());
+  ck_assert(JobClient(redis, "talk").state() == "COMPLETED");
 }
 GST_END_TEST
 
@@ -230,7 +238,7 @@ GST_START_TEST(test_best_effort_without_a_server) {
   FakeService service;
   auto pipeline = run(service, properties(unused_uri(), "redis-flush-timeout=100"));
   ck_assert_uint_eq(pipeline->count("openaitranscribe/result"), kChunks);
-  ck_assert_uint_ge(pipeline->warnings().size(), 1);
+  ck_assert_uint_eq(pipeline->warnings().size(), 1);
 }
 GST_END_TEST
 
@@ -268,6 +276,8 @@ GST_START_TEST(test_required_holds_eos_until_stored) {
   pipeline->wait_for("openaitranscribe/complete");
   server.restart();
   ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
+  ck_assert_uint_eq(pipeline->warnings().size(), 1);
+  ck_assert_uint_eq(infos(*pipeline), 1);
   check_mirror(*pipeline, server.port(), false);
 }
 GST_END_TEST
@@ -286,6 +296,7 @@ GST_START_TEST(test_required_and_never_stored) {
   service.open_gate("later");
   ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
   ck_assert(g_error_matches(pipeline->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_WRITE));
+  ck_assert_uint_eq(pipeline->warnings().size(), 1);
 }
 GST_END_TEST
 
@@ -316,6 +327,15 @@ GST_START_TEST(test_live_source_goes_on_behind_the_last_chunk) {
   ck_assert_uint_eq(results.size(), 6);
   for (std::size_t i = 0; i < 6; i++) ck_assert_uint_eq(uint64_field(results[i], "chunk-index"), i);
   check_mirror(*pipeline, server.port());
+
+  // A job that has come to its end takes nothing more.
+  auto late = std::make_unique<SinkPipeline>(SinkPipeline::with_source(service.url(), settings));
+  g_object_set(late->source(), "is-live", TRUE, nullptr);
+  ck_assert_int_ne(late->try_state(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
+  late->push(noise(kSecond, 90), 0);
+  ck_assert_int_eq(late->wait(), GST_MESSAGE_ERROR);
+  ck_assert(g_error_matches(late->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
+  ck_assert_uint_eq(service.requests().size(), 6);
 }
 GST_END_TEST
 

@@ -102,7 +102,7 @@ START_TEST(unreadable_result_makes_the_transcript_incomplete) {
   std::vector<Event> events = {resumed(0), resumed(1), make_done(2, "end")};
   mirrors.store(events);
   for (const Event& event : events) mirrors.tell(event, Counters());
-  mirrors.tell_end({}, {});
+  mirrors.close(mirrors.tell_end({}, {}));
 
   ck_assert_uint_eq(recorder.released.size(), 3);
   ck_assert_uint_eq(std::get<ChunkDone>(recorder.released[0].outcome).transcription->text.size(),
@@ -138,7 +138,7 @@ START_TEST(results_are_kept_for_those_who_read_them) {
       mirrors.tell(make_done(i, std::string(kMegabyte / 4, 'x')), Counters());
     const bool json = one.name != nullptr && g_str_has_suffix(one.name, ".json");
     ck_assert_uint_eq(testing::open_files(), before + one.files);
-    mirrors.tell_end({}, {});
+    mirrors.close(mirrors.tell_end({}, {}));
     ck_assert(!recorder.end->incomplete_file);
     if (json) ck_assert_uint_gt(place.contents(one.name).size(), 5 * kMegabyte);
   }
