@@ -117,8 +117,8 @@ const Property kProperties[] = {
      "Requests that may start at once after idle time; the lowest of the group wins",
      Count{&S::burst, 1, 1000}, kLive},
     {"rate-limit-group", "Rate-limit group",
-     "Elements of one group share one request rate; default: derived from base-url, api-key and "
-     "model",
+     "Elements of one group share one request rate, with redis-uri on all machines; default: "
+     "derived from base-url, api-key and model",
      Text{&S::rate_limit_group}},
     {"retries", "Retries", "Further attempts per chunk; -1 = only chunk-timeout bounds them",
      SignedCount{&S::retries, -1, G_MAXINT}, kLive},
