@@ -28,6 +28,8 @@ struct Begun {
     run.queue(3);  // stays in flight
     RedisClient redis(server.port());
     JobView view(redis);
+    // In this order: a chunk before the last was in flight, too.
+    ck_assert(eventually([&] { return view.field("progress", "failed") == "1"; }));
     ck_assert(eventually([&] { return view.field("progress", "inflight") == "1"; }));
     ck_same(view.problem(), "");
   }
