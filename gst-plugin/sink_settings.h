@@ -110,8 +110,8 @@ inline constexpr guint kPropertyStats = 1;
 // Installs all properties of the element, `stats` included, and marks their types as plugin API.
 void install_sink_properties(GObjectClass* klass);
 // False: no such property (or not one that can be set or read). api-key never reads back,
-// redis-uri and proxy without their passwords, base-url, organization and project with their environment
-// defaults. NULL strings restore the default.
+// redis-uri and proxy without their passwords, base-url, organization and project with their
+// environment defaults. NULL strings restore the default.
 bool set_sink_property(SinkSettings& settings, guint id, const GValue* value);
 bool get_sink_property(const SinkSettings& settings, guint id, GValue* value);
 // True for those that take effect while the element plays: hand make_live_settings() to the engine.

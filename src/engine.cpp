@@ -124,7 +124,7 @@ Engine::Engine(std::unique_ptr<Private> d) : d_(std::move(d)) {}
 
 Result<std::unique_ptr<Engine>> Engine::create(EngineConfig config, EngineObserver& observer,
                                                const Clock& clock, const Log& log) {
-  auto d = std::make_unique<Private>(std::move(config), observer, clock, log);
+  auto d = std::make_unique<Private>(std::move(config), clock, log);
   auto client = OpenAiClient::create(client_config(d->config), clock, log);
   if (!client) return client.error();
   d->client = std::move(*client);

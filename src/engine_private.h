@@ -74,13 +74,8 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
   };
   using Access = Guarded<State>::Access;
 
-  Private(EngineConfig engine_config, EngineObserver& engine_observer, const Clock& the_clock,
-          const Log& the_log)
-      : config(std::move(engine_config)),
-        observer(engine_observer),
-        clock(the_clock),
-        log(the_log),
-        state(config) {}
+  Private(EngineConfig engine_config, const Clock& the_clock, const Log& the_log)
+      : config(std::move(engine_config)), clock(the_clock), log(the_log), state(config) {}
 
   void append(Access& s, Event event);
 
@@ -127,7 +122,6 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
   void deliver_end(const End& end, const Counters& counters);
 
   const EngineConfig config;
-  EngineObserver& observer;
   const Clock& clock;
   const Log& log;
 

@@ -74,7 +74,9 @@ class RedisServer:
     def client(self):
         import redis
 
-        return redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, socket_timeout=TIMEOUT)
+        return redis.Redis(
+            host="127.0.0.1", port=self.port, decode_responses=True, socket_timeout=TIMEOUT
+        )
 
     def kill(self):
         self.process.kill()

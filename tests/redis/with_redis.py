@@ -18,7 +18,8 @@ with socket.socket() as probe:
 with tempfile.TemporaryDirectory() as directory:
     clean = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     server = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory],
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+         "--dir", directory],
         stdout=subprocess.DEVNULL, env=clean)
     try:
         deadline = time.monotonic() + 20
