@@ -265,10 +265,14 @@ GstFlowReturn SinkJob::wait_for_playing() {
 GstFlowReturn SinkJob::wait_for_room(Engine& engine) {
   if (live_ && !warned_blocked_ && !engine.has_room()) {
     warned_blocked_ = true;
-    GST_ELEMENT_WARNING(sink_, RESOURCE, BUSY,
-                        ("The service is slower than the live stream, which is held back; set "
-                         "leaky, or raise max-parallel, requests-per-second or max-queued-chunks"),
-                        (nullptr));
+    GST_ELEMENT_WARNING(
+        sink_, RESOURCE, BUSY,
+        ("%s", engine.is_open()
+                   ? "The service is slower than the live stream, which is held back; set leaky, "
+                     "or raise max-parallel, requests-per-second or max-queued-chunks"
+                   : "The live stream is held back until the job's store is open; set leaky, or "
+                     "raise max-queued-chunks"),
+        (nullptr));
   }
   return wait_for(engine, &Engine::wait_for_room);
 }

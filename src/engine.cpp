@@ -180,6 +180,8 @@ Engine::Wait Engine::wait_open() {
   return s->store_open ? Wait::kDone : Wait::kInterrupted;
 }
 
+bool Engine::is_open() const { return d_->state.lock()->store_open; }
+
 std::map<std::string, std::string> Engine::stored_meta() const {
   return d_->state.lock()->opened.meta;
 }
@@ -246,6 +248,7 @@ Engine::Wait Engine::wait_finished(std::optional<TimePoint> deadline) {
 
 void Engine::expire() {
   d_->state.lock()->expired = true;
+  d_->mirrors->stop_waiting();
   for (PendingChunk& left : d_->dispatcher->flush())
     d_->fail(left.chunk->info, out_of_time(std::move(left.last_failure)), left.attempts);
 }

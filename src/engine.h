@@ -86,6 +86,7 @@ class Engine {
 
   // Until the job's store is open, where there is one. As wait_for_room().
   Wait wait_open();
+  bool is_open() const;
   // What the job was created with by an earlier run; empty when it is new, or not open yet.
   std::map<std::string, std::string> stored_meta() const;
   // QUEUED → PROCESSING; further calls do nothing. A live source can't be heard again: a resumed
@@ -105,7 +106,8 @@ class Engine {
   void finish();
   // Blocks until on_end() has returned. `deadline` (absent: none) bounds the drain, not the end.
   Wait wait_finished(std::optional<TimePoint> deadline);
-  // What is unsettled fails with reason `eos-timeout`; then the job ends.
+  // What is unsettled fails with reason `eos-timeout`; then the job ends. One that still waits for
+  // another owner is refused instead.
   void expire();
 
   // Ends (true) or allows (false) the waits above; nothing is lost.

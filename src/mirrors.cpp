@@ -18,6 +18,12 @@ ChunkFailed unreadable(const ChunkDone& done, const std::string& why) {
   return {done.chunk, std::move(failure), 0};
 }
 
+// The change that ends the run.
+bool is_last(const Event& event) {
+  const auto* change = std::get_if<StateChanged>(&event);
+  return change != nullptr && change->previous && change->state != JobState::kProcessing;
+}
+
 }  // namespace
 
 Mirrors::Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store)
@@ -45,6 +51,10 @@ Result<OpenedJob, StoreRefusal> Mirrors::open_store(const JobIdentity& identity,
 
 void Mirrors::cancel_open() {
   if (persistent_) persistent_->cancel_open();
+}
+
+void Mirrors::stop_waiting() {
+  if (persistent_) persistent_->stop_waiting();
 }
 
 WriteStatus Mirrors::open_file(const std::string& location, TranscriptFormat format,
@@ -78,6 +88,10 @@ void Mirrors::store(std::span<Event> events) {
   for (Event& event : events) {
     const std::size_t kind = event.index();
     recover(event);
+    if (is_last(event)) {
+      last_ = event;
+      continue;
+    }
     // What the store holds is not overwritten with a failure to read it.
     if (stored_ && event.index() == kind) stored.push_back(event);
   }
@@ -88,9 +102,7 @@ void Mirrors::tell(const Event& event, const Counters& counters) {
   if (writer_ && writer_->reads_store()) store_.record(event);
   std::optional<Outcome> outcome;
   if (const auto* change = std::get_if<StateChanged>(&event)) {
-    // The last change is told with the end, behind all results.
-    if (change->state == JobState::kProcessing || !change->previous)
-      observer_.on_state(*change, counters);
+    if (!is_last(event)) observer_.on_state(*change, counters);
   } else if (const auto* queued = std::get_if<ChunkQueued>(&event)) {
     observer_.on_queued(*queued, counters);
   } else if (const auto* retry = std::get_if<ChunkRetry>(&event)) {
@@ -193,6 +205,7 @@ JobEnd Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
   if (end.reason != JobReason::kStopped && end.reason != JobReason::kTakenOver)
     observer_.on_complete(end);
   if (stored_) {
+    if (last_) note_store(persistent_->record(*last_));
     if (const Status status = persistent_->finish(); !status) {
       end.unstored = status.error().message;
       // Told already, or it is not ours.

@@ -38,6 +38,8 @@ class Mirrors {
                                              EarlierRun& earlier);
   // Ends open_store(). Any thread.
   void cancel_open();
+  // Lets open_store() wait for no other owner any more. Any thread.
+  void stop_waiting();
   // Opens the transcript file; after open_store(), which tells whether there may be an old one.
   WriteStatus open_file(const std::string& location, TranscriptFormat format,
                         const std::string& job_id);
@@ -69,6 +71,7 @@ class Mirrors {
   bool store_failing_ = false;
   bool store_off_ = false;
   bool outage_told_ = false;
+  std::optional<Event> last_;             // change of state: stored and told with the end
   MemoryJobStore recovered_;              // results of earlier runs
   std::optional<WriteError> unreadable_;  // the first of them that could not be read back
   MemoryJobStore store_;                  // for a writer that reads it

@@ -46,6 +46,11 @@ void PairedStore::cancel_open() {
   second_->cancel_open();
 }
 
+void PairedStore::stop_waiting() {
+  owner_->stop_waiting();
+  second_->stop_waiting();
+}
+
 Status PairedStore::record(std::span<const Event> events) {
   const Status first = owner_->record(events);
   return both(first, second_->record(events));

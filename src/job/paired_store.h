@@ -17,6 +17,7 @@ class PairedStore final : public PersistentStore {
       const std::function<void(StoredChunk&&)>& found,
       const std::function<void(const std::string&)>& waiting) override;
   void cancel_open() override;
+  void stop_waiting() override;
   using PersistentStore::record;
   Status record(std::span<const Event> events) override;
   Status finish() override;

@@ -79,6 +79,9 @@ class PersistentStore {
       const std::function<void(const std::string&)>& waiting) = 0;
   // Ends an open(), now or later, with kUnavailable. Any thread.
   virtual void cancel_open() {}
+  // An open(), now or later, is refused with kBusy where it would go on waiting for another owner.
+  // Any thread.
+  virtual void stop_waiting() {}
   // Every event in order; several at once cost one wait for the disk. An error means that the
   // store is behind; it catches up with a later call.
   virtual Status record(std::span<const Event> events) = 0;

@@ -23,14 +23,25 @@ JobOpening::Outcome cancelled() {
 
 void JobOpening::cancel() {
   cancellation_.cancel();
-  auto cancelled = cancelled_.lock();
-  *cancelled = true;
+  auto wishes = wishes_.lock();
+  wishes->cancelled = true;
+  changed_.notify_all();
+}
+
+void JobOpening::stop_waiting() {
+  auto wishes = wishes_.lock();
+  wishes->impatient = true;
   changed_.notify_all();
 }
 
 bool JobOpening::wait_until(TimePoint time) {
-  auto cancelled = cancelled_.lock();
-  return !cancelled.wait_until(changed_, time, [&] { return *cancelled; });
+  auto wishes = wishes_.lock();
+  return !wishes.wait_until(changed_, time, [&] { return wishes->cancelled; });
+}
+
+bool JobOpening::wait_patiently_until(TimePoint time) {
+  auto wishes = wishes_.lock();
+  return !wishes.wait_until(changed_, time, [&] { return wishes->cancelled || wishes->impatient; });
 }
 
 RedisResult<Success> JobOpening::connect(JobSession& session) {
@@ -51,9 +62,14 @@ std::optional<JobOpening::Outcome> JobOpening::wait_for_owner(
             " s for a sign of life or the end of the claim");
   }
   seen_ = lease;
-  if (!wait_until(session.clock.now() + std::min(lease.left + Milliseconds(1), kLockPoll)))
-    return cancelled();
-  return std::nullopt;
+  if (wait_patiently_until(session.clock.now() + std::min(lease.left + Milliseconds(1), kLockPoll)))
+    return std::nullopt;
+  if (wishes_.lock()->cancelled) return cancelled();
+  return refuse({StoreRefusal::Kind::kBusy,
+                 "Job \"" + job_id + "\" is claimed by " + describe_owner(lease.owner) +
+                     " for another " + std::to_string((lease.left.count() + 999) / 1000) +
+                     " s, longer than this run waits; raise eos-timeout, start again later, or "
+                     "use another job-id"});
 }
 
 JobOpening::Outcome JobOpening::run(JobSession& session, Milliseconds patience,

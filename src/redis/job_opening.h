@@ -1,5 +1,5 @@
 // Makes a job in Redis ours, or finds out why it can't be: the waits and refusals of a start.
-// One thread; cancel() from any.
+// One thread; cancel() and stop_waiting() from any.
 #pragma once
 
 #include <condition_variable>
@@ -33,16 +33,24 @@ class JobOpening {
               const std::function<void(const std::string&)>& waiting);
   // Ends run(), now or later, with kRefused.
   void cancel();
+  // run() waits for no other owner any more, now or later: where it would, it ends with kRefused.
+  void stop_waiting();
 
  private:
+  struct Wishes {
+    bool cancelled = false;
+    bool impatient = false;
+  };
   RedisResult<Success> connect(JobSession& session);
   std::optional<Outcome> wait_for_owner(JobSession& session, const LeaseSeen& lease,
                                         const std::function<void(const std::string&)>& waiting);
   // False: cancelled.
   bool wait_until(TimePoint time);
+  // False: cancelled, or not to wait for an owner any more.
+  bool wait_patiently_until(TimePoint time);
 
   Cancellation cancellation_;
-  Guarded<bool> cancelled_{false};
+  Guarded<Wishes> wishes_;
   std::condition_variable changed_;
   TimePoint deadline_{};
   std::optional<LeaseSeen> seen_;

@@ -94,6 +94,8 @@ Result<OpenedJob, StoreRefusal> RedisJobStore::open(
 
 void RedisJobStore::cancel_open() { d_->opening.cancel(); }
 
+void RedisJobStore::stop_waiting() { d_->opening.stop_waiting(); }
+
 Status RedisJobStore::record(std::span<const Event> events) {
   if (d_->mirror) {
     for (const Event& event : events) d_->mirror->record(event);

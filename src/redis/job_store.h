@@ -44,6 +44,7 @@ class RedisJobStore final : public PersistentStore {
       const std::function<void(StoredChunk&&)>& found,
       const std::function<void(const std::string&)>& waiting) override;
   void cancel_open() override;
+  void stop_waiting() override;
   // Never blocks, always Success.
   using PersistentStore::record;
   Status record(std::span<const Event> events) override;

@@ -93,6 +93,37 @@ GST_START_TEST(test_leaky) {
 }
 GST_END_TEST;
 
+static GstBusSyncReply change_on_error(GstBus*, GstMessage* message, gpointer to) noexcept {
+  if (gst_message_has_name(message, "openaitranscribe/complete"))
+    gst_util_set_object_arg(G_OBJECT(GST_MESSAGE_SRC(message)), "on-error",
+                            static_cast<const char*>(to));
+  return GST_BUS_PASS;
+}
+
+// Whether failed chunks are an error is decided once: what `complete` says is how the job ends.
+GST_START_TEST(test_on_error_changes_at_the_end) {
+  const bool ignore = __i__ == 0;
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    return *request.chunk == 2 ? Answer::error(400, "invalid_value", "", "bad", "file") : Answer();
+  });
+  auto pipeline = SinkPipeline::with_source(
+      service.url(), std::string(kFixed) + (ignore ? "on-error=ignore" : "on-error=continue"));
+  GstBus* bus = gst_element_get_bus(pipeline.pipeline());
+  char* const to = g_strdup(ignore ? "continue" : "ignore");
+  gst_bus_set_sync_handler(bus, change_on_error, to, nullptr);
+  pipeline.set_state(GST_STATE_PLAYING);
+  pipeline.push(noise(4 * kSecond), 0);
+  pipeline.end_of_stream();
+  ck_assert_int_eq(pipeline.wait(), ignore ? GST_MESSAGE_EOS : GST_MESSAGE_ERROR);
+  ck_assert_uint_eq(pipeline.warnings().size(), ignore ? 1 : 0);
+  gst_bus_set_sync_handler(bus, nullptr, nullptr, nullptr);
+  gst_object_unref(bus);
+  pipeline.set_state(GST_STATE_NULL);
+  g_free(to);
+}
+GST_END_TEST;
+
 // Held back: a live source is warned about once, a file not at all.
 GST_START_TEST(test_back_pressure_warning) {
   const bool live = __i__ == 0;
@@ -323,6 +354,7 @@ static Suite* flow_suite(void) {
   suite_add_tcase(suite, tests);
   tcase_add_loop_test(tests, test_leaky, 0, 2);
   tcase_add_loop_test(tests, test_back_pressure_warning, 0, 2);
+  tcase_add_loop_test(tests, test_on_error_changes_at_the_end, 0, 2);
   tcase_add_loop_test(tests, test_automatic_sizes, 0, 2);
   tcase_add_loop_test(tests, test_automatic_minimum, 0, 2);
   tcase_add_test(tests, test_max_parallel_up_and_down);

@@ -13,6 +13,7 @@
 #include "mirror_check.h"
 #include "redis_server.h"
 #include "sink_fixture.h"
+#include "sink_story.h"
 
 #include <gst/check/gstcheck.h>
 
@@ -21,27 +22,6 @@ using namespace transcribe::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr std::size_t kSecond = 16000;
-constexpr std::size_t kChunks = 8;
-
-std::string properties(const std::string& uri, const std::string& more = "") {
-  return "split=fixed max-chunk-duration=1000000000 job-id=talk redis-uri=" + uri + " " + more;
-}
-
-void push_source(SinkPipeline& pipeline, std::size_t chunks = kChunks, unsigned seed = 1) {
-  for (std::size_t i = 0; i < chunks; i++)
-    pipeline.push(noise(kSecond, static_cast<unsigned>(seed + i)), i * GST_SECOND);
-  pipeline.end_of_stream();
-}
-
-std::unique_ptr<SinkPipeline> start(const FakeService& service, const std::string& properties,
-                                    const std::string& caps = SinkPipeline::kMono16k) {
-  auto pipeline =
-      std::make_unique<SinkPipeline>(SinkPipeline::with_source(service.url(), properties, caps));
-  pipeline->set_state(GST_STATE_PLAYING);
-  return pipeline;
-}
 
 std::unique_ptr<SinkPipeline> run(const FakeService& service, const std::string& properties,
                                   GstMessageType end = GST_MESSAGE_EOS,
@@ -180,48 +160,6 @@ GST_START_TEST(test_failed_chunks) {
   auto pipeline = run(service, properties(server.uri(), "resume=retry-failed"));
   check_mirror(*pipeline, server.port());
   ck_assert_uint_eq(service.requests().size(), before + 1);
-}
-GST_END_TEST
-
-GST_START_TEST(test_taken_over) {
-  const RedisServer server;
-  FakeService service;
-  service.answer_with([](const Request&) { return gated("later"); });
-  auto pipeline = start(service, properties(server.uri(), "redis-lease=1000000000"));
-  push_source(*pipeline);
-  ck_assert(service.wait_for_requests(2, 20s));
-  RedisClient redis(server.port());
-  JobClient thief(redis, "talk", "thief");
-  thief.fingerprint = thief.field("meta", "fp");
-  ck_assert(thief.create("auto", thief.field("ctl", "owner")).rfind("RESUMED", 0) == 0);
-  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
-  ck_assert(g_error_matches(pipeline->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_BUSY));
-  ck_assert_uint_eq(pipeline->count("openaitranscribe/complete"), 0);
-  ck_assert_uint_eq(pipeline->warnings().size(), 0);
-  const std::string stored = thief.dump();
-  const std::size_t requests = service.requests().size();
-  service.open_gate("later");
-  pipeline->set_state(GST_STATE_NULL);
-  ck_assert_uint_eq(service.requests().size(), requests);
-  ck_assert(thief.dump() == stored);
-}
-GST_END_TEST
-
-GST_START_TEST(test_cancelled) {
-  const RedisServer server;
-  FakeService service;
-  service.answer_with(
-      [](const Request& request) { return *request.chunk > 1 ? gated("never") : Answer(); });
-  auto pipeline = start(service, properties(server.uri(), "redis-lease=1000000000"));
-  push_source(*pipeline);
-  pipeline->wait_for("openaitranscribe/result");
-  RedisClient redis(server.port());
-  JobClient user(redis, "talk", "");
-  ck_assert(user("cancel", {"enough"}).rfind("OK", 0) == 0);
-  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
-  ck_assert(std::strstr(pipeline->error()->message, "enough") != nullptr);
-  check_mirror(*pipeline, server.port());
-  ck_assert(user.field("meta", "reason") == "cancelled");
 }
 GST_END_TEST
 
@@ -419,8 +357,6 @@ static Suite* sink_redis_suite() {
   tcase_add_test(tests, test_stopped_job_goes_on);
   tcase_add_test(tests, test_other_source_is_refused);
   tcase_add_test(tests, test_failed_chunks);
-  tcase_add_test(tests, test_taken_over);
-  tcase_add_test(tests, test_cancelled);
   tcase_add_test(tests, test_required_without_a_server);
   tcase_add_test(tests, test_best_effort_without_a_server);
   tcase_add_test(tests, test_server_dies_and_comes_back_empty);

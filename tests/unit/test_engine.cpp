@@ -323,6 +323,15 @@ class GatedClock final : public Clock {
   mutable std::condition_variable changed_;
 };
 
+void remove_directory(char* directory) {
+  GDir* dir = g_dir_open(directory, 0, nullptr);
+  while (const char* name = g_dir_read_name(dir))
+    std::remove((std::string(directory) + "/" + name).c_str());
+  g_dir_close(dir);
+  std::remove(directory);
+  g_free(directory);
+}
+
 }  // namespace
 
 // eos-timeout is over before the store is open: nothing is sent, and what the store knows counts.
@@ -368,12 +377,44 @@ START_TEST(test_expire_before_the_store_is_open) {
   }
   ck_assert(story.end->reason == (_i == 0 ? JobReason::kChunksFailed : JobReason::kError));
   ck_assert_uint_eq(story.queued, 3);
-  GDir* dir = g_dir_open(directory, 0, nullptr);
-  while (const char* name = g_dir_read_name(dir))
-    std::remove((std::string(directory) + "/" + name).c_str());
-  g_dir_close(dir);
-  std::remove(directory);
-  g_free(directory);
+  remove_directory(directory);
+}
+END_TEST
+
+// A live source goes on while the store is opened: what finds no room is dropped as always.
+START_TEST(test_leaky_before_the_store_is_open) {
+  const bool oldest = _i == 0;
+  FakeService service;
+  char* const directory = g_dir_make_tmp("engine-XXXXXX", nullptr);
+  EngineConfig config = make_config(service);
+  config.journal_directory = directory;
+  config.live.leaky = oldest ? Leaky::kDownstream : Leaky::kUpstream;
+  config.live.max_queued_chunks = 2;
+  GatedClock clock;
+  Recorder recorder;
+  auto engine = Engine::create(std::move(config), recorder, clock, no_log);
+  ck_assert(engine.ok());
+  (*engine)->start(true);
+  for (unsigned i = 0; i < 5; i++) {
+    ck_assert((*engine)->wait_for_room() == Engine::Wait::kDone);
+    submit(**engine, i);
+  }
+  ck_assert_uint_eq((*engine)->stats().load.waiting, 2);
+  (*engine)->finish();
+  clock.open();
+  ck_assert((*engine)->wait_finished(std::nullopt) == Engine::Wait::kDone);
+  engine->reset();
+  const auto story = recorder.story();
+  check_told_once(story);
+  check_no_hole(story);
+  ck_assert_uint_eq(story.released.size(), 5);
+  for (std::size_t i = 0; i < 5; i++) {
+    const bool sent = oldest ? i >= 3 : i < 2;
+    ck_assert(std::holds_alternative<ChunkDone>(story.released[i].outcome) == sent);
+  }
+  ck_assert_uint_eq(service.requests().size(), 2);
+  ck_assert_uint_eq(story.queued, 5);
+  remove_directory(directory);
 }
 END_TEST
 
@@ -691,6 +732,7 @@ Suite* make_suite() {
   tcase_add_test(tests, test_expire);
   tcase_add_test(tests, test_expire_keeps_the_last_failure);
   tcase_add_loop_test(tests, test_expire_before_the_store_is_open, 0, 2);
+  tcase_add_loop_test(tests, test_leaky_before_the_store_is_open, 0, 2);
   tcase_add_test(tests, test_expire_and_abort);
   tcase_add_test(tests, test_refused_by_its_store);
   tcase_add_test(tests, test_flush_in_the_drain);
