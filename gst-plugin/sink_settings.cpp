@@ -192,17 +192,21 @@ Status check_proxy(const std::string& proxy) {
   return error("proxy is not a URI with a host; write it as http://HOST:PORT");
 }
 
+// Chunks of a job begun with other rules would differ.
+constexpr const char* kCutRules = "2";
+
 // All that decides where chunks are cut, in the properties' own words and units.
 std::string cut_settings(const SinkSettings& settings) {
   const char kSeparator[] = " ";
-  return std::to_string(static_cast<int>(settings.split)) + kSeparator +
-         std::to_string(settings.max_chunk_duration) + kSeparator +
+  char threshold[G_ASCII_DTOSTR_BUF_SIZE];
+  g_ascii_dtostr(threshold, sizeof threshold, settings.speech_threshold);
+  return std::string(kCutRules) + kSeparator + std::to_string(static_cast<int>(settings.split)) +
+         kSeparator + std::to_string(settings.max_chunk_duration) + kSeparator +
          std::to_string(settings.min_chunk_duration) + kSeparator +
          std::to_string(settings.pause_duration) + kSeparator +
          std::to_string(settings.forced_overlap) + kSeparator +
          std::to_string(settings.skip_silence) + kSeparator +
-         std::to_string(settings.silence_duration) + kSeparator +
-         std::to_string(settings.speech_threshold);
+         std::to_string(settings.silence_duration) + kSeparator + threshold;
 }
 
 Status check_ca_file(const std::string& path) {
@@ -369,6 +373,10 @@ Chunker::Config make_chunker_config(const SinkSettings& settings, bool live,
   config.max_frames = to_frames(sizes.maximum);
   config.min_frames = std::min(to_frames(sizes.minimum), config.max_frames / 2);
   config.first_pause = live;
+  // The default of the overlap fits into every minimum: no sample lies in three chunks.
+  const std::uint64_t most = std::max<std::uint64_t>(config.min_frames, 1) - 1;
+  config.overlap_frames = std::min(to_frames(settings.forced_overlap), most / 2) / 2 * 2;
+  config.speech_threshold = settings.speech_threshold;
   config.pause_frames = to_frames(settings.pause_duration);
   if (live && settings.pause_duration == 0) config.pause_frames = to_frames(300 * GST_MSECOND);
   return config;

@@ -1,5 +1,6 @@
 #include <gst/gst.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <set>
@@ -433,13 +434,16 @@ START_TEST(rate_limit_group_depends_on_who_is_billed) {
 }
 END_TEST
 
+std::uint64_t frames(double seconds) { return static_cast<std::uint64_t>(seconds * 16000); }
+
 START_TEST(chunk_sizes) {
-  const auto frames = [](double seconds) { return static_cast<std::uint64_t>(seconds * 16000); };
   SinkSettings settings;
   Chunker::Config config = make_chunker_config(settings, false);
   ck_assert_uint_eq(config.max_frames, frames(28));
   ck_assert_uint_eq(config.min_frames, frames(12));
   ck_assert_uint_eq(config.pause_frames, 0);
+  ck_assert_uint_eq(config.overlap_frames, frames(1));
+  ck_assert_double_eq(config.speech_threshold, 8);
   ck_assert(!config.first_pause);
   ck_assert(config.split == SplitMode::kPause);
 
@@ -447,6 +451,7 @@ START_TEST(chunk_sizes) {
   ck_assert_uint_eq(config.max_frames, frames(10));
   ck_assert_uint_eq(config.min_frames, frames(3));
   ck_assert_uint_eq(config.pause_frames, frames(0.3));
+  ck_assert_uint_eq(config.overlap_frames, frames(1));
   ck_assert(config.first_pause);
 
   settings.max_chunk_duration = 5 * GST_SECOND;
@@ -467,6 +472,47 @@ START_TEST(chunk_sizes) {
   ck_assert(make_engine_config(long_minimum, false).ok());
   ck_assert(make_engine_config(long_minimum, true).ok());
   ck_assert_uint_eq(make_chunker_config(long_minimum, true).min_frames, frames(5));
+}
+END_TEST
+
+START_TEST(overlap_fits_into_short_chunks) {
+  SinkSettings settings = usable();
+  settings.max_chunk_duration = 2 * GST_SECOND;
+  ck_assert_uint_eq(make_chunker_config(settings, false).overlap_frames, frames(0.5) - 2);
+  settings.max_chunk_duration = GST_SECOND / 10;
+  ck_assert_uint_eq(make_chunker_config(settings, true).overlap_frames, frames(0.025) - 2);
+  settings.min_chunk_duration = 1;
+  ck_assert_uint_eq(make_chunker_config(settings, true).overlap_frames, 0);
+
+  settings = usable();
+  settings.forced_overlap = 3 * GST_SECOND;
+  ck_assert(make_engine_config(settings, true).ok());
+  ck_assert_uint_eq(make_chunker_config(settings, false).overlap_frames, frames(3));
+  // Accepted before it was known that upstream is live, with its shorter minimum.
+  ck_assert_uint_eq(make_chunker_config(settings, true).overlap_frames, frames(1.5) - 2);
+  settings.forced_overlap = 0;
+  ck_assert_uint_eq(make_chunker_config(settings, false).overlap_frames, 0);
+}
+END_TEST
+
+// A job is resumed with the settings that decide where chunks are cut, all of them.
+START_TEST(cut_settings_tell_what_decides_the_cuts) {
+  std::vector<std::string> texts{make_engine_config(usable(), false)->cut_settings};
+  const auto changed = [&](const std::function<void(SinkSettings&)>& change) {
+    SinkSettings settings = usable();
+    change(settings);
+    texts.push_back(make_engine_config(settings, false)->cut_settings);
+  };
+  changed([](SinkSettings& s) { s.max_chunk_duration = 20 * GST_SECOND; });
+  changed([](SinkSettings& s) { s.min_chunk_duration = 5 * GST_SECOND; });
+  changed([](SinkSettings& s) { s.split = SplitMode::kFixed; });
+  changed([](SinkSettings& s) { s.pause_duration = GST_SECOND; });
+  changed([](SinkSettings& s) { s.forced_overlap = 2 * GST_SECOND; });
+  changed([](SinkSettings& s) { s.skip_silence = false; });
+  changed([](SinkSettings& s) { s.silence_duration = 2 * GST_SECOND; });
+  changed([](SinkSettings& s) { s.speech_threshold = 8.25; });
+  std::sort(texts.begin(), texts.end());
+  ck_assert(std::adjacent_find(texts.begin(), texts.end()) == texts.end());
 }
 END_TEST
 
@@ -538,6 +584,8 @@ Suite* make_suite() {
   tcase_add_test(cases, rate_limit_group_depends_on_who_is_billed);
   tcase_add_test(cases, chunk_sizes);
   tcase_add_test(cases, short_chunks_need_no_other_setting);
+  tcase_add_test(cases, overlap_fits_into_short_chunks);
+  tcase_add_test(cases, cut_settings_tell_what_decides_the_cuts);
   tcase_add_test(cases, live_settings);
   suite_add_tcase(suite, cases);
   return suite;

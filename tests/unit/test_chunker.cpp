@@ -1,155 +1,15 @@
-#include <glib.h>
-
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
-#include <functional>
 #include <random>
-#include <string>
+#include <span>
 #include <vector>
 
-#include "audio/chunker.h"
-
-#include "check_main.h"
+#include "chunker_test.h"
 
 namespace {
 
 using namespace transcribe;
-
-using Samples = std::vector<std::int16_t>;
-using Random = std::mt19937;
-
-constexpr std::uint64_t kSecond = kSampleRate;
-constexpr std::uint64_t kMillisecond = kSampleRate / 1000;
-
-struct Piece {
-  FrameSpan core;
-  FrameSpan payload;
-  std::uint64_t padding = 0;
-  CutReason reason = CutReason::kEndOfStream;
-  Samples pcm;
-  bool operator==(const Piece&) const = default;
-};
-
-class Recorder {
- public:
-  explicit Recorder(const Chunker::Config& config)
-      : chunker_(config, [this](AudioPiece&& piece) { record(std::move(piece)); }) {}
-
-  Chunker& operator*() { return chunker_; }
-  Chunker* operator->() { return &chunker_; }
-  const std::vector<Piece>& pieces() const { return pieces_; }
-
- private:
-  void record(AudioPiece&& piece) {
-    ck_assert(!piece.skipped);
-    ck_assert(piece.mask.empty());
-    gsize bytes = 0;
-    const void* data = g_bytes_get_data(piece.pcm.get(), &bytes);
-    ck_assert_uint_eq(bytes % kBytesPerFrame, 0);
-    Samples pcm(bytes / kBytesPerFrame);
-    std::memcpy(pcm.data(), data, bytes);
-    for (auto& sample : pcm) sample = GINT16_FROM_LE(sample);
-    pieces_.push_back({piece.core, piece.payload, piece.padding, piece.reason, std::move(pcm)});
-  }
-
-  std::vector<Piece> pieces_;
-  Chunker chunker_;
-};
-
-Chunker::Config fixed(std::uint64_t max_frames) {
-  return {.split = SplitMode::kFixed, .max_frames = max_frames};
-}
-
-Chunker::Config pause(std::uint64_t min_frames, std::uint64_t max_frames) {
-  return {.split = SplitMode::kPause, .min_frames = min_frames, .max_frames = max_frames};
-}
-
-Chunker::Config live(std::uint64_t min_frames, std::uint64_t max_frames,
-                     std::uint64_t pause_frames) {
-  return {.split = SplitMode::kPause,
-          .min_frames = min_frames,
-          .max_frames = max_frames,
-          .pause_frames = pause_frames,
-          .first_pause = true};
-}
-
-// `amplitude` in LSB; noise, so that every 10 ms frame is about as loud as the next.
-void add_noise(Samples& samples, std::uint64_t frames, int amplitude, Random& random) {
-  std::uniform_int_distribution<int> level(-amplitude, amplitude);
-  for (std::uint64_t i = 0; i < frames; ++i)
-    samples.push_back(static_cast<std::int16_t>(level(random)));
-}
-
-constexpr int kLoud = 8000;
-constexpr int kQuiet = 60;
-
-// Loud and quiet runs by turns, beginning with a loud one; lengths in milliseconds.
-Samples talk(std::initializer_list<std::uint64_t> lengths, int quiet = kQuiet) {
-  Random random(7);
-  Samples samples;
-  bool loud = true;
-  for (const std::uint64_t length : lengths) {
-    add_noise(samples, length * kMillisecond, loud ? kLoud : quiet, random);
-    loud = !loud;
-  }
-  return samples;
-}
-
-// Syllables, pauses, digital silence and steady noise of random lengths.
-Samples random_audio(std::uint64_t frames, Random& random) {
-  constexpr int kLevels[] = {0, 0, 20, kQuiet, 300, 2000, kLoud, 30000};
-  Samples samples;
-  while (samples.size() < frames) {
-    const int amplitude = kLevels[random() % std::size(kLevels)];
-    const std::uint64_t length = 1 + random() % (kSecond / (random() % 4 ? 4 : 1));
-    add_noise(samples, std::min<std::uint64_t>(length, frames - samples.size()), amplitude, random);
-  }
-  return samples;
-}
-
-using Partition = std::function<std::size_t()>;
-
-void push_all(Chunker& chunker, std::span<const std::int16_t> samples, const Partition& next) {
-  while (!samples.empty()) {
-    const std::size_t size = std::min(next(), samples.size());
-    chunker.push(samples.first(size));
-    samples = samples.subspan(size);
-  }
-}
-
-std::vector<Piece> chunked(const Chunker::Config& config, std::span<const std::int16_t> samples) {
-  Recorder recorder(config);
-  recorder->push(samples);
-  recorder->cut(CutReason::kEndOfStream);
-  return recorder.pieces();
-}
-
-void assert_invariants(const Chunker::Config& config, const Samples& input,
-                       const std::vector<Piece>& pieces) {
-  std::uint64_t position = 0;
-  Samples sent;
-  for (const Piece& piece : pieces) {
-    ck_assert_uint_eq(piece.core.begin, position);
-    ck_assert_uint_gt(piece.core.end, piece.core.begin);
-    ck_assert(piece.payload == piece.core);
-    position = piece.core.end;
-
-    ck_assert_uint_le(piece.core.frames(), config.max_frames);
-    if (piece.reason == CutReason::kFixed)
-      ck_assert_uint_eq(piece.core.frames(), config.max_frames);
-    if (piece.reason == CutReason::kPause || piece.reason == CutReason::kForced)
-      ck_assert_uint_ge(piece.core.frames(), std::min(config.min_frames, config.max_frames));
-
-    ck_assert_uint_eq(piece.pcm.size(), piece.core.frames() + piece.padding);
-    ck_assert_uint_ge(piece.pcm.size(), kMinPayloadFrames);
-    if (piece.padding > 0) ck_assert_uint_eq(piece.pcm.size(), kMinPayloadFrames);
-    const auto tail = piece.pcm.end() - static_cast<std::ptrdiff_t>(piece.padding);
-    ck_assert(std::all_of(tail, piece.pcm.end(), [](std::int16_t s) { return s == 0; }));
-    sent.insert(sent.end(), piece.pcm.begin(), tail);
-  }
-  ck_assert(sent == input);
-}
+using namespace transcribe::testing;
 
 // ---- both modes
 
@@ -196,13 +56,20 @@ END_TEST
 
 START_TEST(any_partition_gives_the_same_pieces) {
   Random random(static_cast<Random::result_type>(_i + 1));
-  const Samples input = random_audio(12 * kSecond + random() % kSecond, random);
+  const Samples input = random_audio(12 * kSecond + random() % kSecond, random, _i % 2 == 0);
   const std::uint64_t min = kSecond / 2 + random() % kSecond;
   const std::uint64_t max = min + random() % (2 * kSecond);
   const std::uint64_t shortest = random() % (kSecond / 2);
   const Chunker::Config configs[] = {
-      fixed(max),      pause(min, max),          pause(0, max),
-      pause(max, min), live(min, max, shortest), live(0, max, 1 + shortest)};
+      fixed(max),
+      pause(min, max),
+      pause(0, max),
+      pause(max, min),
+      live(min, max, shortest),
+      live(0, max, 1 + shortest),
+      with_overlap(pause(min, max), random() % kSecond),
+      skipping(with_overlap(pause(min, max), random() % kSecond), random() % kSecond),
+      skipping(with_overlap(live(min, max, shortest), random() % kSecond), random() % kSecond)};
   for (const auto& config : configs) {
     const auto reference = chunked(config, input);
     assert_invariants(config, input, reference);
@@ -228,7 +95,9 @@ START_TEST(cuts_at_the_same_positions_give_the_same_pieces) {
     if (random() % 3 == 0) stops.push_back(at);
   }
   for (const auto& config :
-       {fixed(kSecond), pause(kSecond, 2 * kSecond), live(kSecond / 4, kSecond, kSecond / 5)}) {
+       {fixed(kSecond), pause(kSecond, 2 * kSecond), live(kSecond / 4, kSecond, kSecond / 5),
+        with_overlap(pause(kSecond / 2, kSecond), kSecond / 2),
+        skipping(with_overlap(pause(kSecond, 3 * kSecond), kSecond), kSecond / 2)}) {
     std::vector<Piece> reference;
     for (const std::size_t buffer : {input.size(), std::size_t{1}, std::size_t{777}}) {
       Recorder recorder(config);
@@ -237,11 +106,11 @@ START_TEST(cuts_at_the_same_positions_give_the_same_pieces) {
         push_all(*recorder, std::span(input).subspan(begin, stop - begin),
                  [buffer] { return buffer; });
         recorder->cut(CutReason::kDiscontinuity);
-        ck_assert_uint_eq(recorder->buffered(), 0);
+        ck_assert_uint_eq(recorder->unsettled(), 0);
         ck_assert_uint_eq(recorder->position(), stop);
         begin = stop;
       }
-      assert_invariants(config, input, recorder.pieces());
+      assert_invariants(config, input, recorder.pieces(), stops);
       if (reference.empty()) reference = recorder.pieces();
       ck_assert(recorder.pieces() == reference);
     }
@@ -257,9 +126,9 @@ START_TEST(drop_forgets_what_is_buffered) {
     recorder->push(std::span(input).first(5000));
     ck_assert(recorder->drop() == (FrameSpan{0, 5000}));
     ck_assert_uint_eq(recorder->position(), 5000);
-    ck_assert_uint_eq(recorder->buffered(), 0);
+    ck_assert_uint_eq(recorder->unsettled(), 0);
     recorder->push(std::span(input).subspan(5000));
-    ck_assert_uint_eq(recorder->buffered(), input.size() - 5000);
+    ck_assert_uint_eq(recorder->unsettled(), input.size() - 5000);
     recorder->cut(CutReason::kRequested);
     ck_assert_uint_eq(recorder.pieces().size(), 1);
     const Piece& piece = recorder.pieces()[0];
@@ -276,7 +145,9 @@ START_TEST(nothing_looks_back_over_a_discontinuity) {
   const Samples before = random_audio((random() % 500) * kSecond / 100, random);
   const Samples after = random_audio(10 * kSecond, random);
   for (const auto& config :
-       {fixed(kSecond), pause(kSecond, 2 * kSecond), live(kSecond / 4, kSecond, kSecond / 5)}) {
+       {fixed(kSecond), pause(kSecond, 2 * kSecond), live(kSecond / 4, kSecond, kSecond / 5),
+        with_overlap(pause(kSecond / 2, kSecond), kSecond / 2),
+        skipping(with_overlap(pause(kSecond, 3 * kSecond), kSecond), kSecond / 2)}) {
     const auto alone = chunked(config, after);
     for (const bool flush : {false, true}) {
       Recorder recorder(config);
@@ -312,7 +183,7 @@ START_TEST(fixed_cuts_exactly_at_the_maximum) {
   ck_assert(recorder.pieces().empty());
   recorder->push(std::span(input).subspan(kSecond - 1, 1));
   ck_assert_uint_eq(recorder.pieces().size(), 1);
-  ck_assert_uint_eq(recorder->buffered(), 0);
+  ck_assert_uint_eq(recorder->unsettled(), 0);
   recorder->push(std::span(input).subspan(kSecond));
   recorder->cut(CutReason::kEndOfStream);
   ck_assert_uint_eq(recorder.pieces().size(), 4);
@@ -424,7 +295,7 @@ START_TEST(of_equally_quiet_places_the_later_is_cut) {
   Samples input;
   const auto add = [&input](std::uint64_t milliseconds, int level) {
     for (std::uint64_t i = 0; i < milliseconds * kMillisecond; ++i)
-      input.push_back(static_cast<std::int16_t>(i % 2 ? level : -level));
+      input.push_back(static_cast<std::int16_t>(i / 8 % 2 ? level : -level));
   };
   add(300, 0);
   add(900, 8000);
@@ -486,7 +357,7 @@ START_TEST(first_pause_is_cut_as_soon_as_it_is_long_enough) {
   ck_assert_uint_eq(recorder.pieces().size(), 1);
   ck_assert(recorder.pieces()[0].reason == CutReason::kPause);
   ck_assert_uint_eq(recorder.pieces()[0].core.end, long_enough - 150 * kMillisecond);
-  ck_assert_uint_eq(recorder->buffered(), 150 * kMillisecond);
+  ck_assert_uint_eq(recorder->unsettled(), 150 * kMillisecond);
 }
 END_TEST
 
@@ -552,6 +423,200 @@ START_TEST(noise_floor_rises_within_three_seconds) {
 }
 END_TEST
 
+// ---- forced cuts
+
+// Speech without a pause that is loud throughout; the floor lies in the first 300 ms.
+Samples breathless(std::uint64_t frames, Random& random) {
+  Samples input;
+  add_noise(input, 300 * kMillisecond, kQuiet, random);
+  while (input.size() < frames) {
+    add_noise(input, (60 + random() % 200) * kMillisecond, kLoud, random);
+    add_noise(input, (10 + random() % 100) * kMillisecond, 2000, random);
+  }
+  input.resize(frames);
+  return input;
+}
+
+START_TEST(forced_cut_shares_its_overlap) {
+  Random random(21);
+  const Samples input = breathless(7 * kSecond, random);
+  const auto config = with_overlap(pause(kSecond, 2 * kSecond), kSecond / 2);
+  const auto pieces = chunked(config, input);
+  ck_assert_uint_ge(pieces.size(), 4);
+  for (std::size_t i = 0; i + 1 < pieces.size(); ++i) {
+    ck_assert(pieces[i].reason == CutReason::kForced);
+    const std::uint64_t cut = pieces[i].core.end;
+    ck_assert_uint_eq(pieces[i].payload.end,
+                      std::min<std::uint64_t>(cut + kSecond / 4, input.size()));
+    ck_assert_uint_eq(pieces[i + 1].payload.begin, cut - kSecond / 4);
+  }
+  assert_invariants(config, input, pieces);
+}
+END_TEST
+
+START_TEST(pause_cut_shares_nothing) {
+  const auto config = with_overlap(pause(kSecond, 3 * kSecond), kSecond / 2);
+  const Samples input = talk({1100, 400, 1100, 300, 3000});
+  const auto pieces = chunked(config, input);
+  ck_assert(pieces[0].reason == CutReason::kPause);
+  ck_assert(pieces[0].payload == pieces[0].core);
+  assert_invariants(config, input, pieces);
+}
+END_TEST
+
+START_TEST(overlap_as_long_as_the_minimum_is_the_most) {
+  Random random(22);
+  const Samples input = breathless(9 * kSecond, random);
+  for (const std::uint64_t overlap : {kSecond, 5 * kSecond}) {
+    for (const auto& config : {pause(kSecond, 2 * kSecond), pause(kSecond, kSecond),
+                               live(kSecond, 2 * kSecond, 4800), pause(0, kSecond)}) {
+      assert_invariants(with_overlap(config, overlap), input,
+                        chunked(with_overlap(config, overlap), input));
+    }
+  }
+}
+END_TEST
+
+// What is cut while a forced cut waits for its context brings what there is of it.
+START_TEST(end_while_the_context_is_awaited) {
+  Random random(23);
+  Samples input = breathless(2 * kSecond, random);
+  // The quietest place is close to the maximum.
+  for (std::uint64_t i = 1800 * kMillisecond; i < 1950 * kMillisecond; ++i) input[i] /= 4;
+  add_noise(input, kSecond, kLoud, random);
+  const auto config = with_overlap(pause(kSecond, 2 * kSecond), kSecond);
+  for (const std::uint64_t behind : {std::uint64_t{1}, 100 * kMillisecond, 374 * kMillisecond,
+                                     375 * kMillisecond, 376 * kMillisecond, kSecond}) {
+    const Samples part(input.begin(),
+                       input.begin() + static_cast<std::ptrdiff_t>(2 * kSecond + behind));
+    const auto pieces = chunked(config, part);
+    ck_assert_uint_eq(pieces.size(), 2);
+    ck_assert(pieces[0].reason == CutReason::kForced);
+    ck_assert_uint_ge(pieces[0].core.end, 1850 * kMillisecond);
+    ck_assert_uint_le(pieces[0].core.end, 1900 * kMillisecond);
+    assert_invariants(config, part, pieces);
+  }
+}
+END_TEST
+
+START_TEST(drop_while_the_context_is_awaited) {
+  Random random(24);
+  Samples input = breathless(2 * kSecond, random);
+  for (std::uint64_t i = 1800 * kMillisecond; i < 1950 * kMillisecond; ++i) input[i] /= 4;
+  add_noise(input, kSecond, kLoud, random);
+  Recorder recorder(with_overlap(pause(kSecond, 2 * kSecond), kSecond));
+  recorder->push(std::span(input).first(2 * kSecond + 100 * kMillisecond));
+  ck_assert(recorder.pieces().empty());
+  // The whole core was not emitted; its samples are told once.
+  ck_assert(recorder->drop(7) == (FrameSpan{0, 2 * kSecond + 100 * kMillisecond + 7}));
+  ck_assert_uint_eq(recorder->unsettled(), 0);
+  recorder->cut(CutReason::kEndOfStream);
+  ck_assert(recorder.pieces().empty());
+}
+END_TEST
+
+START_TEST(drop_behind_a_forced_cut_tells_the_core_only) {
+  Random random(25);
+  const Samples input = breathless(4 * kSecond, random);
+  Recorder recorder(with_overlap(pause(kSecond, 2 * kSecond), kSecond / 2));
+  recorder->push(std::span(input).first(2 * kSecond + kSecond / 2));
+  ck_assert_uint_eq(recorder.pieces().size(), 1);
+  const FrameSpan dropped = recorder->drop();
+  ck_assert_uint_eq(dropped.begin, recorder.pieces()[0].core.end);
+  ck_assert_uint_eq(dropped.end, 2 * kSecond + kSecond / 2);
+}
+END_TEST
+
+// A breath that has only begun at the maximum, and turns out to be a pause.
+START_TEST(quiet_place_at_the_maximum_becomes_a_pause) {
+  Samples input = talk({300, 100, 1550, 600, 1000});
+  const auto config = with_overlap(pause(kSecond, 2 * kSecond), kSecond / 2);
+  const auto pieces = chunked(config, input);
+  ck_assert(pieces[0].reason == CutReason::kPause);
+  ck_assert_uint_gt(pieces[0].core.end, 1950 * kMillisecond);
+  ck_assert_uint_le(pieces[0].core.end, 2000 * kMillisecond);
+  assert_invariants(config, input, pieces);
+}
+END_TEST
+
+START_TEST(live_samples_are_emitted_in_time) {
+  for (unsigned seed = 0; seed < 6; ++seed) {
+    Random random(seed + 40);
+    const Samples input =
+        seed % 2 == 0 ? breathless(20 * kSecond, random) : random_audio(20 * kSecond, random, true);
+    auto config = with_overlap(live(kSecond, 3 * kSecond, 300 * kMillisecond), kSecond);
+    if (seed >= 4) config = skipping(config);
+    Recorder recorder(config);
+    push_all(*recorder, input, [] { return 16; });
+    recorder->cut(CutReason::kEndOfStream);
+    for (const Piece& piece : recorder.pieces()) {
+      if (piece.skipped) continue;
+      ck_assert_uint_le(piece.emitted_at - piece.core.begin, config.max_frames + kSecond / 2);
+    }
+  }
+}
+END_TEST
+
+// ---- mask
+
+START_TEST(mask_tells_where_speech_is) {
+  const auto pieces = chunked(pause(3 * kSecond, 9 * kSecond), talk({500, 700, 300, 100, 600}));
+  ck_assert_uint_eq(pieces.size(), 1);
+  // Non-speech first; speech goes on for 200 ms behind the last 50 ms that are loud.
+  const SpeechMask expected = {0, 50 + 4 + 20, 70 - 4 - 20, 30 + 10 + 60};
+  ck_assert_uint_eq(pieces[0].mask.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    ck_assert_uint_eq(pieces[0].mask[i], expected[i]);
+}
+END_TEST
+
+// Its frames are those of the job, whatever the payload begins with.
+START_TEST(mask_of_a_payload_between_frames) {
+  const Samples input = talk({200, 900, 300});
+  Recorder recorder(pause(kSecond, 9 * kSecond));
+  recorder->push(std::span(input).first(37));
+  recorder->cut(CutReason::kDiscontinuity);
+  recorder->push(std::span(input).subspan(37, kSecond));
+  recorder->cut(CutReason::kDiscontinuity);
+  ck_assert_uint_eq(recorder.pieces().size(), 2);
+  assert_mask(recorder.pieces()[0]);
+  assert_mask(recorder.pieces()[1]);
+  // Too little was heard to call it silence.
+  ck_assert(recorder.pieces()[0].mask == (SpeechMask{0, 1}));
+  ck_assert(recorder.pieces()[1].mask == (SpeechMask{0, 20 + 4 + 20, 101 - 44}));
+}
+END_TEST
+
+// ---- positions
+
+START_TEST(positions_of_streams_of_days) {
+  // Eight years, on the detector's grid.
+  constexpr std::uint64_t kFar = (std::uint64_t{1} << 42) / kMaskFrame * kMaskFrame;
+  Random random(31);
+  const Samples input = random_audio(15 * kSecond, random, true);
+  for (auto config : {fixed(kSecond), pause(kSecond, 3 * kSecond),
+                      skipping(live(kSecond / 2, 2 * kSecond, 4800), kSecond / 2)}) {
+    config.overlap_frames = kSecond / 4;
+    Recorder near(config);
+    Recorder far(config);
+    ck_assert(far->drop(kFar) == (FrameSpan{0, kFar}));
+    for (Recorder* recorder : {&near, &far}) {
+      (*recorder)->push(input);
+      (*recorder)->cut(CutReason::kEndOfStream);
+    }
+    ck_assert_uint_eq(near.pieces().size(), far.pieces().size());
+    for (std::size_t i = 0; i < near.pieces().size(); ++i) {
+      Piece piece = far.pieces()[i];
+      for (FrameSpan* span : {&piece.core, &piece.payload}) {
+        span->begin -= kFar;
+        span->end -= kFar;
+      }
+      ck_assert(piece == near.pieces()[i]);
+    }
+  }
+}
+END_TEST
+
 Suite* make_suite() {
   Suite* suite = suite_create("chunker");
   TCase* tests = tcase_create("chunker");
@@ -581,6 +646,17 @@ Suite* make_suite() {
   tcase_add_test(tests, steady_sounds_are_cut_within_bounds);
   tcase_add_test(tests, dc_offset_is_not_loudness);
   tcase_add_test(tests, noise_floor_rises_within_three_seconds);
+  tcase_add_test(tests, forced_cut_shares_its_overlap);
+  tcase_add_test(tests, pause_cut_shares_nothing);
+  tcase_add_test(tests, overlap_as_long_as_the_minimum_is_the_most);
+  tcase_add_test(tests, end_while_the_context_is_awaited);
+  tcase_add_test(tests, drop_while_the_context_is_awaited);
+  tcase_add_test(tests, drop_behind_a_forced_cut_tells_the_core_only);
+  tcase_add_test(tests, quiet_place_at_the_maximum_becomes_a_pause);
+  tcase_add_test(tests, live_samples_are_emitted_in_time);
+  tcase_add_test(tests, mask_tells_where_speech_is);
+  tcase_add_test(tests, mask_of_a_payload_between_frames);
+  tcase_add_test(tests, positions_of_streams_of_days);
   suite_add_tcase(suite, tests);
   return suite;
 }
