@@ -13,6 +13,7 @@ import numpy as np
 
 import noise
 from speech import (
+    ESPEAK,
     RATE,
     SPEECH_DBFS,
     VOICES,
@@ -149,10 +150,10 @@ def gap_layout(name, parts):
 def gap_names(short):
     """`short`: those that a recogniser hears."""
     names = [f"lv-{number}" for number in range(1, (4 if short else LIBRIVOX_ORDERS) + 1)]
-    for index, voice in enumerate(VOICES):
-        parts = [index + 1] if short else range(1, STORY_PARTS + 1)
-        names += [f"{voice}-{part}" for part in parts]
-    return names
+    if short:
+        return names + [f"{voice}-{part}" for part, voice in enumerate(VOICES, 1)]
+    parts = range(1, STORY_PARTS + 1)
+    return names + [f"{voice}-{part}" for voice in (*VOICES, ESPEAK) for part in parts]
 
 
 def gap_parts(name):

@@ -1,10 +1,11 @@
-"""Utterances whose words and their times are known: LibriVox recordings and a story that flite
-reads. Everything is 16 kHz mono; samples are float64 between -1 and 1."""
+"""Utterances whose words and their times are known: LibriVox recordings and a story that flite and
+espeak-ng read. Everything is 16 kHz mono; samples are float64 between -1 and 1."""
 
 import csv
 import ctypes
 import os
 import re
+import subprocess
 import wave
 from dataclasses import dataclass, field
 
@@ -13,7 +14,8 @@ import numpy as np
 RATE = 16000
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIBRIVOX = "/usr/share/pocketsphinx/test/data/librivox"
-VOICES = ("slt", "rms", "awb")
+VOICES = ("slt", "rms", "awb")  # of flite
+ESPEAK = "espeak"
 SPEECH_DBFS = -23.0
 # Silence that is left before the first and after the last word of what flite says.
 EDGE_SECONDS = 0.05
@@ -148,6 +150,31 @@ class Flite:
         return at_speech_level(Utterance(samples[begin:end], words))
 
 
+def espeak(sentence):
+    """By espeak-ng's program, whose voice is the same only in a fresh process. The times of its
+    words are estimated: spread over the sentence by their letters."""
+    command = ["espeak-ng", "-v", "en-us", "-s", "150", "--stdout", sentence]
+    data = subprocess.run(command, capture_output=True, check=True).stdout
+    rate = int.from_bytes(data[24:28], "little")
+    samples = _resampled(np.frombuffer(data[44:], "<i2") / 32768, rate)
+    audible = np.nonzero(np.abs(samples) > 0.01 * np.max(np.abs(samples)))[0]
+    margin = round(EDGE_SECONDS * RATE)
+    samples = samples[max(0, audible[0] - margin) : audible[-1] + margin]
+    texts = normalized(sentence)
+    ends = np.cumsum([len(text) + 1 for text in texts])
+    times = EDGE_SECONDS + np.array([0, *ends]) / ends[-1] * (
+        len(samples) / RATE - 2 * EDGE_SECONDS
+    )
+    words = [Word(*word) for word in zip(texts, times[:-1].tolist(), times[1:].tolist())]
+    return at_speech_level(Utterance(samples, words))
+
+
+def _resampled(samples, rate):
+    count = round(len(samples) * RATE / rate)
+    spectrum = np.fft.rfft(samples)[: count // 2 + 1]
+    return np.fft.irfft(spectrum, count) * (count / len(samples))
+
+
 def read_aloud(voice, sentences):
-    flite = Flite(voice)
-    return [flite.say(sentence) for sentence in sentences]
+    say = espeak if voice == ESPEAK else Flite(voice).say
+    return [say(sentence) for sentence in sentences]

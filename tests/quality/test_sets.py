@@ -67,6 +67,17 @@ class Sets(unittest.TestCase):
             for word in recording.words:
                 self.assertGreater(level(recording, word.begin, word.end), -50, word)
 
+    def test_espeak_is_heard_where_the_reference_says(self):
+        recordings = [r for r in sets.make_set("gaps-floor") if r.source == speech.ESPEAK]
+        self.assertEqual(len(recordings), sets.STORY_PARTS)
+        for recording in recordings:
+            self.check_words(recording, 0.02)
+            for begin, end in sets.gaps_between(recording.words, len(recording.samples)):
+                gap = level(recording, begin / RATE + 0.1, end / RATE - 0.1)
+                self.assertAlmostEqual(gap, sets.FLOOR_DBFS, delta=2)
+                if end < len(recording.samples):
+                    self.assertGreater(level(recording, end / RATE, end / RATE + 0.3), -40)
+
     def test_noise_is_as_loud_as_said(self):
         for condition, wanted in {"pink10": -33, "babble10": -33, "music20": -43}.items():
             recording = next(sets.make_set("gaps-" + condition, short=True))
