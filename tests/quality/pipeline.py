@@ -25,7 +25,7 @@ PATIENCE = {
 @dataclass
 class Heard:
     text: str
-    chunks: list[dict]  # of the transcript file, times in seconds
+    chunks: list[dict]  # of the transcript file
     seconds: float  # of the recording
     sent: float  # seconds of audio in the requests, overlaps twice
 
@@ -40,8 +40,9 @@ class Heard:
         return sum(a["status"] == b["status"] == "done" for a, b in pairs)
 
     def skipped(self):
+        """Spans in seconds."""
         return [
-            (chunk["timestamp"], chunk["timestamp"] + chunk["duration"])
+            (chunk["timestamp"] / SECOND, (chunk["timestamp"] + chunk["duration"]) / SECOND)
             for chunk in self.chunks
             if chunk["status"] == "skipped"
         ]
