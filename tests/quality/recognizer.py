@@ -103,12 +103,12 @@ class Memory:
         self.file = None
         if not path:
             return
-        with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
-            if file.readline().strip() == key:
-                self.answers = {name: _done(text) for name, text in map(json.loads, file)}
-        self.file = open(path, "a" if self.answers else "w", encoding="utf-8")
-        if not self.answers:
-            print(key, file=self.file, flush=True)
+        for name, text in _earlier_answers(path, key):
+            self.answers[name] = _done(text)
+        self.file = open(path, "w", encoding="utf-8")
+        print(key, file=self.file)
+        for name, future in self.answers.items():
+            self._keep(name, future.result())
 
     def __call__(self, audio):
         name = hashlib.sha256(audio).hexdigest()
@@ -127,12 +127,25 @@ class Memory:
         with self.lock:
             self.decoded += 1
             if self.file:
-                print(json.dumps([name, answer]), file=self.file, flush=True)
+                self._keep(name, answer)
         return answer
+
+    def _keep(self, name, answer):
+        print(json.dumps([name, answer]), file=self.file, flush=True)
 
     def close(self):
         if self.file:
             self.file.close()
+
+
+def _earlier_answers(path, key):
+    """Up to a line that a killed run left unfinished."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        if lines and lines[0] == key:
+            for line in lines[1:]:
+                yield json.loads(line)
 
 
 def _done(value):
