@@ -171,7 +171,7 @@ void SinkMessages::on_retry(const ChunkRetry& event) noexcept {
 }
 
 void SinkMessages::on_released(const Released& released, const Counters& counters) noexcept {
-  const auto* skipped = std::get_if<ChunkSkipped>(&released.outcome);
+  const auto* skipped = released.outcome ? std::get_if<ChunkSkipped>(&*released.outcome) : nullptr;
   if (skipped != nullptr && skipped->reason == SkipReason::kQueueFull && !warned_dropped_) {
     warned_dropped_ = true;
     post_resource_message(
@@ -181,9 +181,12 @@ void SinkMessages::on_released(const Released& released, const Counters& counter
         "",
         gst_structure_new("details", "chunk-index", G_TYPE_UINT64, skipped->chunk->index, nullptr));
   }
-  post(outcome_structure(job_id_, released.outcome));
-  if (released.text) post(text_structure(job_id_, *released.text));
-  if (!progress_open_) return;
+  // What was said before a hole comes before it.
+  const bool hole = !released.outcome || !std::holds_alternative<ChunkDone>(*released.outcome);
+  if (hole && released.text) post(text_structure(job_id_, *released.text));
+  if (released.outcome) post(outcome_structure(job_id_, *released.outcome));
+  if (!hole && released.text) post(text_structure(job_id_, *released.text));
+  if (!progress_open_ || !released.outcome) return;
   const std::string text =
       std::to_string(counters.completed) + " of " + std::to_string(counters.submitted) +
       " chunks transcribed" +

@@ -71,6 +71,16 @@ void set_segments(GstStructure* structure, const std::vector<Segment>& segments,
   gst_structure_take_value(structure, "segments", &array);
 }
 
+void set_seam(GstStructure* structure, const Seam& seam) {
+  GstStructure* entry = gst_structure_new(
+      "seam", "kind", G_TYPE_STRING, to_string(seam.kind).data(), "timestamp", GST_TYPE_CLOCK_TIME,
+      clock_time(seam.begin), "duration", GST_TYPE_CLOCK_TIME, clock_time(seam.end - seam.begin),
+      "dropped-left", G_TYPE_STRING, seam.dropped_left.c_str(), "dropped-right", G_TYPE_STRING,
+      seam.dropped_right.c_str(), nullptr);
+  gst_structure_set(structure, "seam", GST_TYPE_STRUCTURE, entry, nullptr);
+  gst_structure_free(entry);
+}
+
 GstStructure* result_structure(const std::string& job_id, const ChunkDone& done) {
   const Transcription& transcription = *done.transcription;
   const Nanoseconds offset = done.chunk->payload_timestamp();
@@ -137,10 +147,13 @@ GstStructure* outcome_structure(const std::string& job_id, const Outcome& outcom
 
 GstStructure* text_structure(const std::string& job_id, const TextPiece& piece) {
   GstStructure* structure = chunk_structure("openaitranscribe/text", job_id, *piece.chunk);
-  gst_structure_set(structure, "timestamp", GST_TYPE_CLOCK_TIME, clock_time(piece.timestamp),
+  gst_structure_set(structure, "timestamp", GST_TYPE_CLOCK_TIME, clock_time(piece.time.timestamp),
+                    "stream-time", GST_TYPE_CLOCK_TIME, clock_time(piece.time.stream_time),
+                    "running-time", GST_TYPE_CLOCK_TIME, clock_time(piece.time.running_time),
                     "duration", GST_TYPE_CLOCK_TIME, clock_time(piece.duration), "text",
                     G_TYPE_STRING, piece.text.c_str(), nullptr);
   if (!piece.words.empty()) set_words(structure, piece.words, Nanoseconds(0));
+  if (piece.seam) set_seam(structure, *piece.seam);
   return structure;
 }
 

@@ -176,7 +176,7 @@ void Mirrors::release_rest(const std::vector<ChunkInfo>& unsettled, const Counte
     }
   };
   for (const Released& released : joiner_.finish()) {
-    holes_before(chunk_of(released.outcome).index);
+    if (released.outcome) holes_before(chunk_of(*released.outcome).index);
     release(released, counters);
   }
   holes_before(UINT64_MAX);

@@ -82,13 +82,4 @@ struct StateChanged {
 using Event = std::variant<StateChanged, ChunkQueued, ChunkAttempt, ChunkRetry, ChunkDone,
                            ChunkFailed, ChunkSkipped>;
 
-// The next final piece of the joined transcript. Concatenated, the texts are the transcript.
-struct TextPiece {
-  ChunkPtr chunk;  // the last chunk it comes from
-  Nanoseconds timestamp{0};
-  Nanoseconds duration{0};
-  std::string text;         // brings its own leading space where one is due
-  std::vector<Word> words;  // in media time
-};
-
 }  // namespace transcribe

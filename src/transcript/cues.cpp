@@ -2,12 +2,22 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <utility>
 
 #include "base/glib_ptr.h"
+#include "transcript/cue_atoms.h"
+#include "transcript/text_spans.h"
 
 namespace transcribe {
 namespace {
+
+// A subtitle ends at a clause only when it is at least this full.
+constexpr std::size_t kFullEnough = 2 * kCueColumns / 3;
+// What would be left alone for the next one is not.
+constexpr std::size_t kTooLittle = 14;
+// The longest name for which there is room before the text.
+constexpr std::size_t kLongestName = 20;
 
 std::string clock_time(std::int64_t seconds) {
   const CharPtr text(g_strdup_printf("%" G_GINT64_FORMAT ":%02d:%02d", seconds / 3600,
@@ -16,44 +26,155 @@ std::string clock_time(std::int64_t seconds) {
   return text.get();
 }
 
-bool has_text(const std::string& text) {
-  for (const char* p = text.c_str(); *p != '\0'; p = g_utf8_next_char(p)) {
-    if (!g_unichar_isspace(g_utf8_get_char(p))) return true;
-  }
-  return false;
-}
-
 std::string why_failed(const Failure& failure) {
   if (failure.http_status >= 300) return "HTTP " + std::to_string(failure.http_status);
   return failure.reason.empty() ? "failed" : failure.reason;
 }
 
-std::vector<Cue> from_segments(const std::vector<Segment>& segments, const ChunkInfo& chunk) {
-  const Nanoseconds begin = chunk.time.timestamp;
-  const Nanoseconds end = begin + chunk.duration();
-  const Nanoseconds origin = chunk.payload_timestamp();
-  const Nanoseconds length = frames_to_time(chunk.payload.frames());
-  const auto place = [&](Nanoseconds time) {
-    return std::clamp(origin + std::clamp(time, Nanoseconds(0), length), begin, end);
-  };
-  std::vector<Cue> cues;
-  bool timed = false;
-  for (const Segment& segment : segments) {
-    if (!has_text(segment.text)) continue;
-    Cue cue{place(segment.start), place(segment.end), segment.text, segment.speaker, false};
-    timed = timed || cue.begin < cue.end;
-    cues.push_back(std::move(cue));
-  }
-  if (!timed) return {};
+// Lays the atoms of one speaker out.
+class Layout {
+ public:
+  Layout(std::vector<Atom> atoms, std::size_t first_line)
+      : atoms_(std::move(atoms)), first_line_(first_line) {}
 
+  std::vector<Cue> cues() const {
+    std::vector<Cue> made;
+    for (std::size_t begin = 0; begin < atoms_.size();) {
+      const std::size_t end = cue_end(begin);
+      made.push_back(make(begin, end));
+      begin = end;
+    }
+    return made;
+  }
+
+ private:
+  std::size_t space(std::size_t i) const { return atoms_[i].spaced ? 1 : 0; }
+
+  // Columns of [begin, end) on one line.
+  std::size_t width(std::size_t begin, std::size_t end) const {
+    std::size_t columns = 0;
+    for (std::size_t i = begin; i < end; ++i)
+      columns += atoms_[i].width + (i > begin ? space(i) : 0);
+    return columns;
+  }
+
+  // How far a line of that many columns reaches, at least one atom.
+  std::size_t line_end(std::size_t begin, std::size_t columns) const {
+    std::size_t end = begin + 1;
+    for (std::size_t used = atoms_[begin].width; end < atoms_.size(); ++end) {
+      used += atoms_[end].width + space(end);
+      if (used > columns) break;
+    }
+    return end;
+  }
+
+  Nanoseconds stop(std::size_t begin, std::size_t end) const {
+    Nanoseconds last = atoms_[begin].stop;
+    for (std::size_t i = begin; i < end; ++i) last = std::max(last, atoms_[i].stop);
+    return last;
+  }
+
+  std::size_t cue_end(std::size_t begin) const {
+    std::size_t limit = line_end(begin, first_line_);
+    if (limit < atoms_.size()) limit = line_end(limit, kCueColumns);
+    for (std::size_t i = begin; i < limit; ++i) {
+      if (i > begin && atoms_[i].stop - atoms_[begin].start > kLongestCue) limit = i;
+      if (i < limit && atoms_[i].after == Break::kAlways) limit = i + 1;
+    }
+    if (limit == atoms_.size() || atoms_[limit - 1].after == Break::kAlways) return limit;
+    for (std::size_t end = limit; end > begin; --end) {
+      if (atoms_[end - 1].after >= Break::kSentence) return end;
+    }
+    for (std::size_t end = limit; end > begin && width(begin, end) >= kFullEnough; --end) {
+      if (atoms_[end - 1].after == Break::kClause) return end;
+    }
+    return without_orphan(begin, limit);
+  }
+
+  // Halves of nearly the same size rather than a full one and a word.
+  std::size_t without_orphan(std::size_t begin, std::size_t limit) const {
+    std::size_t end = limit;
+    while (end < atoms_.size() && atoms_[end - 1].after < Break::kSentence &&
+           width(limit, end) <= kTooLittle)
+      ++end;
+    if (width(limit, end) > kTooLittle) return limit;
+    const std::size_t half = (width(begin, end) + 1) / 2;
+    while (limit > begin + 1 && width(begin, limit) > half) --limit;
+    return limit;
+  }
+
+  // Where the second line begins; `end`: one line will do.
+  std::size_t second_line(std::size_t begin, std::size_t end) const {
+    if (width(begin, end) <= first_line_) return end;
+    std::size_t best = line_end(begin, first_line_);
+    std::size_t best_price = SIZE_MAX;
+    for (std::size_t i = begin + 1; i < end && width(begin, i) <= first_line_; ++i) {
+      const std::size_t second = width(i, end);
+      if (second > kCueColumns) continue;
+      const std::size_t first = width(begin, i);
+      std::size_t price = first > second ? first - second : second - first;
+      if (atoms_[i - 1].after == Break::kWord) price += 12;
+      if (price < best_price) {
+        best = i;
+        best_price = price;
+      }
+    }
+    return best;
+  }
+
+  Cue make(std::size_t begin, std::size_t end) const {
+    Cue cue;
+    cue.begin = atoms_[begin].start;
+    cue.end = stop(begin, end);
+    const std::size_t second = second_line(begin, end);
+    for (std::size_t i = begin; i < end; ++i) {
+      if (i == second && i > begin) {
+        cue.text += '\n';
+      } else if (i > begin && atoms_[i].spaced) {
+        cue.text += ' ';
+      }
+      cue.text += atoms_[i].text;
+    }
+    return cue;
+  }
+
+  const std::vector<Atom> atoms_;
+  const std::size_t first_line_;
+};
+
+// Those of one speaker, one after the other, inside the piece's time.
+void settle_times(std::vector<Cue>& cues, Nanoseconds begin, Nanoseconds end) {
+  std::map<std::string, Nanoseconds> said;  // until when
+  for (Cue& cue : cues) {
+    const auto before = said.find(cue.speaker);
+    cue.begin = std::clamp(cue.begin, before == said.end() ? begin : before->second, end);
+    cue.end = std::clamp(cue.end, cue.begin, std::min(end, cue.begin + kLongestCue));
+    said[cue.speaker] = cue.begin;
+  }
+  // Speakers may interrupt each other.
   std::stable_sort(cues.begin(), cues.end(),
                    [](const Cue& a, const Cue& b) { return a.begin < b.begin; });
-  // A segment without a length is shown until the next one.
-  Nanoseconds next = end;
+  std::map<std::string, Nanoseconds> next;
   for (auto cue = cues.rbegin(); cue != cues.rend(); ++cue) {
-    if (cue->end <= cue->begin) cue->end = std::max(cue->begin, next);
-    next = cue->begin;
+    const auto after = next.find(cue->speaker);
+    const Nanoseconds limit = after == next.end() ? end : after->second;
+    cue->end = std::min(std::max(cue->end, cue->begin + kShortestCue), limit);
+    next[cue->speaker] = cue->begin;
   }
+}
+
+std::vector<Cue> text_cues(const TextPiece& piece) {
+  std::vector<Cue> cues;
+  for (const TextSpan& span : speaker_spans(piece)) {
+    const std::size_t name =
+        span.speaker.empty() ? 0 : std::min(kLongestName, width_of(span.speaker)) + 2;
+    for (Cue& cue :
+         Layout(split_atoms(piece, span, kCueColumns - name), kCueColumns - name).cues()) {
+      cue.speaker = span.speaker;
+      cues.push_back(std::move(cue));
+    }
+  }
+  settle_times(cues, piece.time.timestamp, piece.time.timestamp + piece.duration);
   return cues;
 }
 
@@ -70,22 +191,22 @@ Cue make_hole(const ChunkInfo& chunk, const std::string& why) {
           "", true};
 }
 
-std::vector<Cue> make_cues(const Released& released) {
-  if (const auto* failed = std::get_if<ChunkFailed>(&released.outcome)) {
-    return {make_hole(*failed->chunk, why_failed(failed->failure))};
-  }
-  if (const auto* skipped = std::get_if<ChunkSkipped>(&released.outcome)) {
-    if (skipped->reason == SkipReason::kSilence) return {};
-    return {make_hole(*skipped->chunk, std::string(to_string(skipped->reason)))};
-  }
-  if (!released.text) return {};
+std::optional<Cue> find_hole(const Released& released) {
+  if (!released.outcome) return std::nullopt;
+  if (const auto* failed = std::get_if<ChunkFailed>(&*released.outcome))
+    return make_hole(*failed->chunk, why_failed(failed->failure));
+  const auto* skipped = std::get_if<ChunkSkipped>(&*released.outcome);
+  if (skipped == nullptr || skipped->reason == SkipReason::kSilence) return std::nullopt;
+  return make_hole(*skipped->chunk, std::string(to_string(skipped->reason)));
+}
 
-  const auto& done = std::get<ChunkDone>(released.outcome);
-  std::vector<Cue> cues = from_segments(done.transcription->segments, *done.chunk);
-  if (cues.empty()) {
-    const TextPiece& piece = *released.text;
-    cues.push_back(
-        {piece.timestamp, piece.timestamp + piece.duration, piece.text, std::string(), false});
+std::vector<Cue> make_cues(const Released& released) {
+  std::vector<Cue> cues;
+  if (released.text) cues = text_cues(*released.text);
+  if (auto hole = find_hole(released)) {
+    // The chunk before it may have heard its first words.
+    if (!cues.empty()) hole->begin = std::clamp(cues.back().end, hole->begin, hole->end);
+    cues.push_back(std::move(*hole));
   }
   return cues;
 }

@@ -1,6 +1,8 @@
-// Timed lines of subtitles out of the outcome of one chunk. Pure.
+// Subtitles out of what was released: at most two lines of 42 columns and seven seconds, cut where
+// sentences end, else where clauses do, else between words. Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,18 +10,25 @@
 
 namespace transcribe {
 
+inline constexpr std::size_t kCueColumns = 42;
+inline constexpr Nanoseconds kLongestCue = std::chrono::seconds(7);
+// A subtitle that was said faster stays as long where there is room.
+inline constexpr Nanoseconds kShortestCue = std::chrono::seconds(1);
+
 struct Cue {
   Nanoseconds begin{0};  // media time
   Nanoseconds end{0};
-  std::string text;
+  std::string text;  // one or two lines
   std::string speaker;
   bool hole = false;
 };
 
-// Segments where the service gave them with times, else the piece as one cue; a failed, dropped or
-// flushed chunk is one cue that says what is missing; skipped silence and empty texts give none.
-// In order of their begin, inside the chunk's core; never end < begin.
+// Those of the text, then the hole, if it is one. In order of their begin, inside the text's time;
+// never end < begin. Those of one speaker do not overlap. A first line leaves room for "SPEAKER: ".
 std::vector<Cue> make_cues(const Released& released);
+
+// A failed, dropped or flushed chunk, or a result that was dropped; not skipped silence.
+std::optional<Cue> find_hole(const Released& released);
 
 // "[not transcribed: HTTP 500, 0:00:12 – 0:00:40]" over the chunk's core.
 Cue make_hole(const ChunkInfo& chunk, const std::string& why);

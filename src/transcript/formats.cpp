@@ -5,6 +5,8 @@
 
 #include "base/glib_ptr.h"
 #include "base/json_text.h"
+#include "transcript/graphemes.h"
+#include "transcript/text_spans.h"
 
 namespace transcribe {
 namespace {
@@ -84,25 +86,47 @@ void write_span(JsonText& json, Nanoseconds begin, Nanoseconds end) {
   json.time("duration", end - begin);
 }
 
-void write_done(JsonText& json, const ChunkDone& done, const Released& released) {
-  json.text("text", released.text ? released.text->text : std::string());
-  if (!released.text) return;
-  const Transcription& transcription = *done.transcription;
-  json.text_if_any("language", transcription.language);
-  if (!transcription.segments.empty()) {
-    json.begin_array("segments");
-    for (const Cue& cue : make_cues(released)) {
-      json.begin_object();
-      write_span(json, cue.begin, cue.end);
-      json.text("text", cue.text);
-      json.text_if_any("speaker", cue.speaker);
-      json.end_object();
+std::string text_of(const TextPiece& piece, const TextSpan& span) {
+  return std::string(
+      trimmed(std::string_view(piece.text).substr(span.begin, span.end - span.begin)));
+}
+
+void write_segments(JsonText& json, const TextPiece& piece) {
+  if (piece.speakers.empty()) return;
+  json.begin_array("segments");
+  for (const TextSpan& span : segment_spans(piece)) {
+    const std::string text = text_of(piece, span);
+    if (text.empty()) continue;
+    Nanoseconds begin = piece.time.timestamp;
+    Nanoseconds end = begin;
+    for (std::size_t i = span.first; i < span.last; ++i) {
+      begin = i == span.first ? piece.tokens[i].start : std::min(begin, piece.tokens[i].start);
+      end = i == span.first ? piece.tokens[i].stop : std::max(end, piece.tokens[i].stop);
     }
-    json.end_array();
+    json.begin_object();
+    write_span(json, begin, end);
+    json.text("text", text);
+    json.text_if_any("speaker", span.speaker);
+    json.end_object();
   }
-  if (!released.text->words.empty()) {
+  json.end_array();
+}
+
+void write_seam(JsonText& json, const Seam& seam) {
+  json.begin_object("seam");
+  json.text("kind", std::string(to_string(seam.kind)));
+  write_span(json, seam.begin, seam.end);
+  json.text_if_any("dropped_left", seam.dropped_left);
+  json.text_if_any("dropped_right", seam.dropped_right);
+  json.end_object();
+}
+
+void write_text(JsonText& json, const TextPiece& piece) {
+  json.text("text", piece.text);
+  write_segments(json, piece);
+  if (!piece.words.empty()) {
     json.begin_array("words");
-    for (const Word& word : released.text->words) {
+    for (const Word& word : piece.words) {
       json.begin_object();
       write_span(json, word.start, word.end);
       json.text("text", word.text);
@@ -111,6 +135,7 @@ void write_done(JsonText& json, const ChunkDone& done, const Released& released)
     }
     json.end_array();
   }
+  if (piece.seam) write_seam(json, *piece.seam);
 }
 
 void write_error(JsonText& json, const Failure& failure) {
@@ -123,23 +148,38 @@ void write_error(JsonText& json, const Failure& failure) {
   json.end_object();
 }
 
+// Returns whether the object needs a text even if there is none.
+bool write_outcome(JsonText& json, const Outcome& outcome) {
+  if (const auto* done = std::get_if<ChunkDone>(&outcome)) {
+    write_head(json, *done->chunk, "done");
+    if (done->transcription) json.text_if_any("language", done->transcription->language);
+    return true;
+  }
+  if (const auto* failed = std::get_if<ChunkFailed>(&outcome)) {
+    write_head(json, *failed->chunk, "failed");
+    write_error(json, failed->failure);
+    return false;
+  }
+  const auto& skipped = std::get<ChunkSkipped>(outcome);
+  write_head(json, *skipped.chunk, "skipped");
+  json.text("reason", std::string(to_string(skipped.reason)));
+  return false;
+}
+
 }  // namespace
 
 std::string format_txt(const Cue& hole) { return tidy(hole.text, " ") + "\n"; }
 
 std::string format_txt(const Released& released) {
-  const std::vector<Cue> cues = make_cues(released);
-  const bool diarized =
-      std::any_of(cues.begin(), cues.end(), [](const Cue& cue) { return !cue.speaker.empty(); });
-  if (released.text && !diarized) {
-    const std::string line = tidy(released.text->text, " ");
-    return line.empty() ? line : line + "\n";
-  }
   std::string lines;
-  for (const Cue& cue : cues) {
-    const std::string line = with_speaker(cue, " ");
-    if (!line.empty()) lines += line + "\n";
+  if (released.text) {
+    for (const TextSpan& span : speaker_spans(*released.text)) {
+      const std::string text = tidy(text_of(*released.text, span), " ");
+      const std::string speaker = tidy(span.speaker, " ");
+      if (!text.empty()) lines += (speaker.empty() ? text : speaker + ": " + text) + "\n";
+    }
   }
+  if (const auto hole = find_hole(released)) lines += format_txt(*hole);
   return lines;
 }
 
@@ -170,16 +210,19 @@ std::string format_vtt(const std::vector<Cue>& cues) {
 
 std::string format_json(const Released& released) {
   JsonText json;
-  if (const auto* done = std::get_if<ChunkDone>(&released.outcome)) {
-    write_head(json, *done->chunk, "done");
-    write_done(json, *done, released);
-  } else if (const auto* failed = std::get_if<ChunkFailed>(&released.outcome)) {
-    write_head(json, *failed->chunk, "failed");
-    write_error(json, failed->failure);
+  bool needs_text = true;
+  if (released.outcome) {
+    needs_text = write_outcome(json, *released.outcome);
   } else {
-    const auto& skipped = std::get<ChunkSkipped>(released.outcome);
-    write_head(json, *skipped.chunk, "skipped");
-    json.text("reason", std::string(to_string(skipped.reason)));
+    json.number("index", released.text->chunk->index);
+    write_span(json, released.text->time.timestamp,
+               released.text->time.timestamp + released.text->duration);
+    json.text("status", "rest");
+  }
+  if (released.text) {
+    write_text(json, *released.text);
+  } else if (needs_text) {
+    json.text("text", "");
   }
   return json.take();
 }

@@ -10,7 +10,7 @@
 
 namespace transcribe {
 
-// A line per chunk, or per segment where the speakers are known: "SPEAKER: text".
+// A line per chunk, or per turn where the speakers are known: "SPEAKER: text".
 std::string format_txt(const Released& released);
 std::string format_txt(const Cue& hole);
 
@@ -19,11 +19,12 @@ std::string format_srt(const std::vector<Cue>& cues, std::uint64_t& number);
 std::string format_vtt(const std::vector<Cue>& cues);
 
 // One JSON object on one line, without its end: index, timestamp, duration, status ("done",
-// "failed", "skipped"), and
-//   done:    text (the piece of the joined transcript: concatenated they are the whole), language,
-//            segments and words
+// "failed", "skipped", "rest": what was left of a chunk's text at the end), and
+//   done:    language
 //   failed:  error: reason, http_status, type, code, message
 //   skipped: reason
+//   text     the piece of the joined transcript: concatenated they are the whole; with its
+//            segments and words, and the seam before it. A hole may bring some, too.
 // timestamp and duration are media time in ns, also in segments and words.
 std::string format_json(const Released& released);
 // status "unsettled".

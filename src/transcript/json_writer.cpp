@@ -46,14 +46,19 @@ class Document {
 // Visits the store's outcomes, joined. Chunks that are missing do not hold up later ones.
 Status for_each_joined(JobStore& store, const std::function<bool(const Released&)>& visit) {
   Joiner joiner;
-  return store.for_each([&](const Outcome& outcome) {
-    std::vector<Released> released = joiner.add(outcome);
-    if (released.empty()) released = joiner.finish();
+  const auto visit_all = [&](const std::vector<Released>& released) {
     for (const Released& one : released) {
       if (!visit(one)) return false;
     }
     return true;
+  };
+  const Status read = store.for_each([&](const Outcome& outcome) {
+    std::vector<Released> released = joiner.add(outcome);
+    if (released.empty()) released = joiner.pass_gaps();
+    return visit_all(released);
   });
+  if (read) visit_all(joiner.finish());
+  return read;
 }
 
 class JsonWriter final : public TranscriptWriter {
@@ -138,7 +143,8 @@ Status JsonWriter::add_chunks(Document& document, JobStore& store) const {
     return true;
   };
   const Status read = for_each_joined(store, [&](const Released& released) {
-    return add_missing_before(chunk_of(released.outcome).index) && add(format_json(released));
+    return (!released.outcome || add_missing_before(chunk_of(*released.outcome).index)) &&
+           add(format_json(released));
   });
   for (; read && missing != unsettled_.end(); ++missing) add(format_json(missing->second));
   return read;

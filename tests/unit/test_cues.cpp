@@ -26,15 +26,21 @@ Released release(const Outcome& outcome) {
   return joiner.add(outcome).at(0);
 }
 
-// Of chunk 1: 10 s to 20 s.
-std::vector<Cue> cues_of(std::vector<Segment> segments,
-                         std::shared_ptr<ChunkInfo> chunk = nullptr) {
+ChunkDone done_with(ChunkPtr chunk, const std::string& text, std::vector<Segment> segments,
+                    std::vector<Word> words = {}) {
   auto transcription = std::make_shared<Transcription>();
-  transcription->text = "the whole text";
+  transcription->text = text;
   transcription->segments = std::move(segments);
-  ChunkDone done = make_done(chunk ? chunk : make_chunk(1), "");
+  transcription->words = std::move(words);
+  ChunkDone done = make_done(std::move(chunk), "");
   done.transcription = transcription;
-  return make_cues(release(done));
+  return done;
+}
+
+// Of chunk 1: 10 s to 20 s.
+std::vector<Cue> cues_of(const std::string& text, std::vector<Segment> segments = {},
+                         std::shared_ptr<ChunkInfo> chunk = nullptr) {
+  return make_cues(release(done_with(chunk ? chunk : make_chunk(1), text, std::move(segments))));
 }
 
 }  // namespace
@@ -42,7 +48,7 @@ std::vector<Cue> cues_of(std::vector<Segment> segments,
 START_TEST(segments_in_media_time) {
   auto spoken = segment(s(3), s(5), "two");
   spoken.speaker = "B";
-  const auto cues = cues_of({segment(s(0), s(3), " one"), spoken});
+  const auto cues = cues_of("one two", {segment(s(0), s(3), " one"), spoken});
   ck_assert_uint_eq(cues.size(), 2);
   ck_assert(cues[0].begin == s(10) && cues[0].end == s(13));
   ck_assert(cues[1].begin == s(13) && cues[1].end == s(15));
@@ -52,14 +58,17 @@ START_TEST(segments_in_media_time) {
 }
 END_TEST
 
-START_TEST(one_cue_without_segments) {
+START_TEST(segments_that_tell_nothing) {
   for (const auto& segments :
        {std::vector<Segment>{},
-        std::vector<Segment>{segment(s(0), s(0), "a"), segment(s(0), s(0), "b")},
-        std::vector<Segment>{segment(s(0), s(1), " ")}}) {
-    const auto cues = cues_of(segments);
+        std::vector<Segment>{segment(s(0), s(0), "the"), segment(s(0), s(0), "whole text")},
+        std::vector<Segment>{segment(s(0), s(1), " ")},
+        std::vector<Segment>{segment(s(0), s(1), "another story altogether")}}) {
+    auto chunk = make_chunk(1);
+    chunk->mask = {200, 300, 500};
+    const auto cues = cues_of("the whole text", segments, chunk);
     ck_assert_uint_eq(cues.size(), 1);
-    ck_assert(cues[0].begin == s(10) && cues[0].end == s(20));
+    ck_assert(cues[0].begin == s(12) && cues[0].end == s(15));
     ck_assert_str_eq(cues[0].text.c_str(), "the whole text");
   }
 }
@@ -68,31 +77,24 @@ END_TEST
 START_TEST(clamped_to_the_core) {
   auto chunk = make_chunk(1);
   chunk->payload.begin -= 2 * kSampleRate;
-  const auto cues = cues_of({segment(s(0), s(1), "before"), segment(s(1), s(3), "across"),
-                             segment(s(11), s(99), "out"), segment(s(40), s(50), "after")},
+  const auto cues = cues_of("Before. Across. Out. After.",
+                            {segment(s(0), s(1), "Before."), segment(s(1), s(3), "Across."),
+                             segment(s(11), s(99), "Out."), segment(s(40), s(50), "After.")},
                             chunk);
-  ck_assert_uint_eq(cues.size(), 4);
-  ck_assert(cues[0].begin == s(10) && cues[0].end == s(10));
-  ck_assert(cues[1].begin == s(10) && cues[1].end == s(11));
-  ck_assert(cues[2].begin == s(19) && cues[2].end == s(20));
-  ck_assert(cues[3].begin == s(20) && cues[3].end == s(20));
+  for (const Cue& cue : cues) ck_assert(s(10) <= cue.begin && cue.end <= s(20));
+  ck_assert(cues.front().begin == s(10));
+  ck_assert(cues.back().end == s(20));
 }
 END_TEST
 
 START_TEST(no_length_lasts_to_the_next) {
-  const auto cues =
-      cues_of({segment(s(0), s(0), "a"), segment(s(4), s(2), "b"), segment(s(6), s(8), "c")});
+  const auto cues = cues_of("One. Two, and. Three.",
+                            {segment(s(0), s(0), "One."), segment(s(4), s(2), "Two, and."),
+                             segment(s(8), s(9), "Three.")});
+  ck_assert_uint_eq(cues.size(), 2);
+  ck_assert_str_eq(cues[0].text.c_str(), "One.");
   ck_assert(cues[0].begin == s(10) && cues[0].end == s(14));
-  ck_assert(cues[1].begin == s(14) && cues[1].end == s(16));
-  ck_assert(cues[2].end == s(18));
-}
-END_TEST
-
-START_TEST(ordered_by_begin) {
-  const auto cues = cues_of({segment(s(5), s(6), "later"), segment(s(1), s(9), "first")});
-  ck_assert_str_eq(cues[0].text.c_str(), "first");
-  ck_assert(cues[0].end == s(19));
-  ck_assert_str_eq(cues[1].text.c_str(), "later");
+  ck_assert(cues[1].begin == s(14) && cues[1].end == s(19));
 }
 END_TEST
 
@@ -112,11 +114,13 @@ START_TEST(hostile_times) {
     }
   };
   std::vector<Segment> segments;
+  std::string text;
   for (auto count = random() % 20; count > 0; --count) {
-    segments.push_back(segment(any_time(), any_time(), "x"));
+    segments.push_back(segment(any_time(), any_time(), "x y."));
+    text += " x y.";
   }
   Nanoseconds last = s(10);
-  for (const Cue& cue : cues_of(segments)) {
+  for (const Cue& cue : cues_of(text, segments)) {
     ck_assert(last <= cue.begin);
     ck_assert(cue.begin <= cue.end);
     ck_assert(cue.end <= s(20));
@@ -167,10 +171,9 @@ static Suite* make_suite() {
   Suite* suite = suite_create("cues");
   TCase* tcase = tcase_create("cues");
   tcase_add_test(tcase, segments_in_media_time);
-  tcase_add_test(tcase, one_cue_without_segments);
+  tcase_add_test(tcase, segments_that_tell_nothing);
   tcase_add_test(tcase, clamped_to_the_core);
   tcase_add_test(tcase, no_length_lasts_to_the_next);
-  tcase_add_test(tcase, ordered_by_begin);
   tcase_add_loop_test(tcase, hostile_times, 0, 50);
   tcase_add_test(tcase, holes_say_what_is_missing);
   tcase_add_test(tcase, a_short_hole_has_a_span);

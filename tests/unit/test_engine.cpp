@@ -142,7 +142,7 @@ Answer gated(const std::string& gate) {
   return answer;
 }
 
-std::uint64_t index_of(const Released& released) { return chunk_of(released.outcome).index; }
+std::uint64_t index_of(const Released& released) { return chunk_of(*released.outcome).index; }
 
 template <typename Event>
 std::size_t count(const Recorder::Story& story) {
@@ -287,7 +287,7 @@ START_TEST(test_expire_keeps_the_last_failure) {
   const auto story = recorder.story();
   check_told_once(story);
   ck_assert_uint_eq(story.released.size(), 2);
-  const auto& first = std::get<ChunkFailed>(story.released[0].outcome);
+  const auto& first = std::get<ChunkFailed>(*story.released[0].outcome);
   ck_assert_uint_eq(first.attempts, 1);
   assert_text(first.failure.reason, "eos-timeout");
   ck_assert_uint_eq(first.failure.http_status, 503);
@@ -295,7 +295,7 @@ START_TEST(test_expire_keeps_the_last_failure) {
   assert_text(first.failure.request_id, "req-1");
   ck_assert(first.failure.cause == Cause::kTimeBudget);
   ck_assert(first.failure.message.find("raise eos-timeout. Last failure: ") != std::string::npos);
-  const auto& second = std::get<ChunkFailed>(story.released[1].outcome);
+  const auto& second = std::get<ChunkFailed>(*story.released[1].outcome);
   ck_assert_uint_eq(second.attempts, 1);
   ck_assert_uint_eq(second.failure.http_status, 0);
 }
@@ -369,7 +369,7 @@ START_TEST(test_expire_before_the_store_is_open) {
   ck_assert_uint_eq(service.requests().size(), before);
   ck_assert_uint_eq(story.released.size(), 4);
   ck_assert_uint_eq(story.counters.resumed, 1);
-  ck_assert(std::get<ChunkDone>(story.released[1].outcome).resumed);
+  ck_assert(std::get<ChunkDone>(*story.released[1].outcome).resumed);
   for (const std::size_t i : {0, 2, 3}) {
     const auto& failed = std::get<ChunkFailed>(story.released[i].outcome);
     assert_text(failed.failure.reason, "eos-timeout");

@@ -95,7 +95,7 @@ START_TEST(any_order_of_arrival) {
   std::string transcript;
   for (const std::uint64_t i : order) {
     for (const Released& released : joiner.add(make_done(i + 5, std::to_string(i)))) {
-      ck_assert_uint_eq(chunk_of(released.outcome).index, next++);
+      ck_assert_uint_eq(chunk_of(*released.outcome).index, next++);
       transcript += released.text->text;
     }
   }
@@ -145,7 +145,7 @@ START_TEST(words_in_media_time) {
   Joiner joiner(1);
   const auto released = joiner.add(done);
   const TextPiece& piece = *released[0].text;
-  ck_assert(piece.timestamp == s(10));
+  ck_assert(piece.time.timestamp == s(10));
   ck_assert(piece.duration == s(10));
   ck_assert_uint_eq(piece.words.size(), 4);
   ck_assert(piece.words[0].start == s(11) && piece.words[0].end == s(12));

@@ -105,9 +105,9 @@ START_TEST(unreadable_result_makes_the_transcript_incomplete) {
   mirrors.close(mirrors.tell_end({}, {}));
 
   ck_assert_uint_eq(recorder.released.size(), 3);
-  ck_assert_uint_eq(std::get<ChunkDone>(recorder.released[0].outcome).transcription->text.size(),
+  ck_assert_uint_eq(std::get<ChunkDone>(*recorder.released[0].outcome).transcription->text.size(),
                     kMegabyte);
-  const auto& failed = std::get<ChunkFailed>(recorder.released[1].outcome);
+  const auto& failed = std::get<ChunkFailed>(*recorder.released[1].outcome);
   ck_assert(failed.failure.message.find("chunk 1 could not be read back") != std::string::npos);
   ck_assert(recorder.end->incomplete_file.has_value());
   ck_assert(recorder.end->incomplete_file->message.find("chunk 1 could") != std::string::npos);

@@ -198,13 +198,15 @@ START_TEST(srt) {
   const std::string text = file_of_a_job("a.srt");
   ck_assert_str_eq(
       text.c_str(),
-      "1\n00:00:00,000 --> 00:00:10,000\nHello & <i>welcome</i>.\n\n"
-      "2\n00:00:10,000 --> 00:00:12,250\nA: Who?\n\n"
-      "3\n00:00:13,000 --> 00:00:14,250\nB<b>: Me.\n\n"
-      "4\n00:00:20,000 --> 00:00:30,000\n[not transcribed: HTTP 500, 0:00:20 – 0:00:30]\n\n"
-      "5\n00:00:40,000 --> 00:00:50,000\n[not transcribed: queue-full, 0:00:40 – 0:00:50]\n\n"
-      "6\n00:00:50,000 --> 00:01:00,000\nThe\nend ->\n\n"
-      "7\n00:01:00,000 --> 00:01:10,000\n[not transcribed: job ended, 0:01:00 – 0:01:10]\n\n");
+      "1\n00:00:00,000 --> 00:00:03,913\nHello &\n\n"
+      "2\n00:00:03,913 --> 00:00:10,000\n<i>welcome</i>.\n\n"
+      "3\n00:00:10,000 --> 00:00:12,250\nA: Who?\n\n"
+      "4\n00:00:13,000 --> 00:00:14,250\nB<b>: Me.\n\n"
+      "5\n00:00:20,000 --> 00:00:30,000\n[not transcribed: HTTP 500, 0:00:20 – 0:00:30]\n\n"
+      "6\n00:00:40,000 --> 00:00:50,000\n[not transcribed: queue-full, 0:00:40 – 0:00:50]\n\n"
+      "7\n00:00:50,000 --> 00:00:55,000\nThe\n\n"
+      "8\n00:00:55,000 --> 00:01:00,000\nend ->\n\n"
+      "9\n00:01:00,000 --> 00:01:10,000\n[not transcribed: job ended, 0:01:00 – 0:01:10]\n\n");
 }
 END_TEST
 
@@ -213,12 +215,14 @@ START_TEST(vtt) {
   ck_assert_str_eq(
       text.c_str(),
       "WEBVTT\n\n"
-      "00:00:00.000 --> 00:00:10.000\nHello &amp; &lt;i&gt;welcome&lt;/i&gt;.\n\n"
+      "00:00:00.000 --> 00:00:03.913\nHello &amp;\n\n"
+      "00:00:03.913 --> 00:00:10.000\n&lt;i&gt;welcome&lt;/i&gt;.\n\n"
       "00:00:10.000 --> 00:00:12.250\n<v A>Who?\n\n"
       "00:00:13.000 --> 00:00:14.250\n<v B&lt;b&gt;>Me.\n\n"
       "00:00:20.000 --> 00:00:30.000\n[not transcribed: HTTP 500, 0:00:20 – 0:00:30]\n\n"
       "00:00:40.000 --> 00:00:50.000\n[not transcribed: queue-full, 0:00:40 – 0:00:50]\n\n"
-      "00:00:50.000 --> 00:01:00.000\nThe\nend --&gt;\n\n"
+      "00:00:50.000 --> 00:00:55.000\nThe\n\n"
+      "00:00:55.000 --> 00:01:00.000\nend --&gt;\n\n"
       "00:01:00.000 --> 00:01:10.000\n[not transcribed: job ended, 0:01:00 – 0:01:10]\n\n");
 }
 END_TEST
@@ -228,7 +232,7 @@ START_TEST(times_of_long_streams) {
   MemoryJobStore store;
   WriterPtr writer = open_writer(directory.file("a.srt"));
   ck_assert(writer->write(release_alone(make_done(36000, "x"))).ok());
-  assert_file(directory.file("a.srt"), "1\n100:00:00,000 --> 100:00:10,000\nx\n\n");
+  assert_file(directory.file("a.srt"), "1\n100:00:00,000 --> 100:00:07,000\nx\n\n");
 }
 END_TEST
 
@@ -253,7 +257,7 @@ START_TEST(jsonl) {
                    "\"status\":\"failed\",\"error\":{\"reason\":\"http-status\","
                    "\"http_status\":500,\"message\":\"The service failed.\"}}");
   ck_assert(lines[1].find("\"segments\":[{\"timestamp\":10000000000,\"duration\":2250000000,"
-                          "\"text\":\" Who?\",\"speaker\":\"A\"},") != std::string::npos);
+                          "\"text\":\"Who?\",\"speaker\":\"A\"},") != std::string::npos);
   ck_assert(lines[4].find("\"reason\":\"queue-full\"") != std::string::npos);
 }
 END_TEST
@@ -332,11 +336,11 @@ START_TEST(hostile_texts) {
   assert_file(directory.file("a.txt"),
               "1 00:00:00,000 --> 00:00:01,000 [31m\"\\ </v><c>&amp; end\n");
   assert_file(directory.file("a.srt"),
-              "1\n00:00:00,000 --> 00:00:10,000\n1\n00:00:00,000 -> 00:00:01,000\n"
-              "[31m\"\\ </v><c>&amp;\nend\n\n");
+              "1\n00:00:00,000 --> 00:00:06,153\n1 00:00:00,000 -> 00:00:01,000\n\n"
+              "2\n00:00:06,153 --> 00:00:10,000\n[31m\"\\ </v><c>&amp; end\n\n");
   assert_file(directory.file("a.vtt"),
-              "WEBVTT\n\n00:00:00.000 --> 00:00:10.000\n1\n00:00:00,000 --&gt; 00:00:01,000\n"
-              "[31m\"\\ &lt;/v&gt;&lt;c&gt;&amp;amp;\nend\n\n");
+              "WEBVTT\n\n00:00:00.000 --> 00:00:06.153\n1 00:00:00,000 --&gt; 00:00:01,000\n\n"
+              "00:00:06.153 --> 00:00:10.000\n[31m\"\\ &lt;/v&gt;&lt;c&gt;&amp;amp; end\n\n");
   ck_assert_uint_eq(lines_of(read_file(directory.file("a.jsonl"))).size(), 1);
 }
 END_TEST
@@ -608,8 +612,8 @@ START_TEST(pipe_with_a_late_reader) {
   char text[1000] = "";
   ck_assert_int_gt(read(reader, text, sizeof text - 1), 0);
   ck_assert_str_eq(text,
-                   "WEBVTT\n\n00:00:00.000 --> 00:00:10.000\none\n\n"
-                   "00:00:10.000 --> 00:00:20.000\ntwo\n\n");
+                   "WEBVTT\n\n00:00:00.000 --> 00:00:07.000\none\n\n"
+                   "00:00:10.000 --> 00:00:17.000\ntwo\n\n");
   close(reader);
 }
 END_TEST
