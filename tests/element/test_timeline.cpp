@@ -482,8 +482,8 @@ GST_START_TEST(test_subtitles_in_media_time) {
   char* content = nullptr;
   ck_assert(g_file_get_contents(path.c_str(), &content, nullptr, nullptr));
   ck_assert_str_eq(content,
-                   "1\n01:00:00,250 --> 01:00:00,750\nHello world\n\n"
-                   "2\n01:00:05,250 --> 01:00:05,750\nHello world\n\n");
+                   "1\n01:00:00,250 --> 01:00:01,000\nHello world\n\n"
+                   "2\n01:00:05,250 --> 01:00:06,000\nHello world\n\n");
   g_free(content);
   g_unlink(path.c_str());
   g_rmdir(directory);

@@ -148,7 +148,7 @@ template <typename Event>
 std::size_t count(const Recorder::Story& story) {
   return static_cast<std::size_t>(std::count_if(
       story.released.begin(), story.released.end(),
-      [](const Released& released) { return std::holds_alternative<Event>(released.outcome); }));
+      [](const Released& released) { return std::holds_alternative<Event>(*released.outcome); }));
 }
 
 void check_told_once(const Recorder::Story& story) {
@@ -371,7 +371,7 @@ START_TEST(test_expire_before_the_store_is_open) {
   ck_assert_uint_eq(story.counters.resumed, 1);
   ck_assert(std::get<ChunkDone>(*story.released[1].outcome).resumed);
   for (const std::size_t i : {0, 2, 3}) {
-    const auto& failed = std::get<ChunkFailed>(story.released[i].outcome);
+    const auto& failed = std::get<ChunkFailed>(*story.released[i].outcome);
     assert_text(failed.failure.reason, "eos-timeout");
     ck_assert_uint_eq(failed.attempts, 0);
   }
@@ -410,7 +410,7 @@ START_TEST(test_leaky_before_the_store_is_open) {
   ck_assert_uint_eq(story.released.size(), 5);
   for (std::size_t i = 0; i < 5; i++) {
     const bool sent = oldest ? i >= 3 : i < 2;
-    ck_assert(std::holds_alternative<ChunkDone>(story.released[i].outcome) == sent);
+    ck_assert(std::holds_alternative<ChunkDone>(*story.released[i].outcome) == sent);
   }
   ck_assert_uint_eq(service.requests().size(), 2);
   ck_assert_uint_eq(story.queued, 5);
