@@ -24,8 +24,8 @@ from score import Score, score
 CLEAN = ("lv", "tts")
 NOISY = ("lv-n20", "tts-n20")
 # Skipping must save here; in the other files with gaps it may send everything.
-SAVING = ("gaps-floor", "gaps-pink20", "gaps-musicgaps")
-HEARD_GAPS = (*SAVING, "gaps-pink10", "gaps-music20", "gaps-low")
+SAVING = ("gaps-floor", "gaps-pink20", "gaps-chords20")
+HEARD_GAPS = (*SAVING, "gaps-musicgaps")
 # Less than 10 dB: told, not judged.
 TOO_NOISY = ("gaps-pink5", "gaps-pink0")
 

@@ -73,3 +73,28 @@ def music(random, count, level):
         if number % 2 == 0:
             add(at, random.standard_normal(len(decay)) * decay, 0.3)
     return of_level(out[:count], level)
+
+
+@functools.cache
+def _held(chord):
+    """A loop of all four bars: every tone fits into it, so its end goes over into its start."""
+    length = 8 * _EIGHTH * len(_CHORDS)
+    time = np.arange(round(length * RATE)) / RATE
+    out = np.zeros(len(time))
+    for semitones in chord:
+        tone = round(110 * 2 ** (semitones / 12) * length) / length
+        for k in range(1, 9):
+            out += np.sin(2 * np.pi * tone * k * time + k * k) / k
+    return out
+
+
+def chords(count, level):
+    """The same chords held, as by an organ, one after the other without a beat."""
+    bars = len(_CHORDS)
+    at = np.arange(round(8 * _EIGHTH * bars * RATE)) / RATE / (8 * _EIGHTH)
+    loop = np.zeros(len(at))
+    for number, chord in enumerate(_CHORDS):
+        # A tenth of a bar to fade over into the next.
+        phase = (at - number + 0.5) % bars - 0.5
+        loop += np.clip(np.minimum(phase, 1 - phase) * 10 + 0.5, 0, 1) * _held(chord)
+    return of_level(np.tile(loop, count // len(loop) + 1)[:count], level)

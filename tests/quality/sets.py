@@ -199,9 +199,10 @@ GAP_CONDITIONS = {
     "pink5": "pink noise 5 dB below speech",
     "pink0": "pink noise as loud as speech",
     "babble10": "eight voices that never pause, 10 dB below speech",
-    "music20": "music 20 dB below speech, all the time",
-    "music10": "music 10 dB below speech, all the time",
-    "musicgaps": "music 10 dB below speech, in the gaps only",
+    "chords20": "held chords 20 dB below speech, all the time",
+    "music20": "music with a beat 20 dB below speech, all the time",
+    "music10": "music with a beat 10 dB below speech, all the time",
+    "musicgaps": "music with a beat 10 dB below speech, in the gaps only",
     "low": "every second utterance 20 dB lower than the one before",
     "lowpink": "the same, with pink noise 10 dB below the low ones",
 }
@@ -224,6 +225,8 @@ def gap_recording(condition, name):
         added = noise.babble(random, count, below_speech(10), others)
     elif condition == "musicgaps":
         added = music_in_gaps(full, speech, gaps_between(speech.words, count))
+    elif condition == "chords20":
+        added = noise.chords(count, below_speech(20))
     elif condition.startswith("music"):
         added = noise.music(random, count, below_speech(int(condition[5:])))
     return finish(full, source, speech, added)
