@@ -13,6 +13,8 @@ namespace transcribe {
 namespace {
 
 constexpr std::size_t kMostAtOnce = 64;
+// A best-effort server that takes longer to store a result is away, as at the start.
+constexpr Milliseconds kStorePatience{2000};
 
 OpenAiClient::Config client_config(const EngineConfig& config) {
   OpenAiClient::Config client;
@@ -43,6 +45,12 @@ Dispatcher::Config dispatcher_config(const EngineConfig& config, const Clock& cl
       return join_shared_rate_limit_group(shared, group, now, limit, std::move(wake), clock, log);
     };
   }
+  const bool best_effort = config.redis && !config.redis->required;
+  if (best_effort) {
+    dispatcher.store = StoreWait{kStorePatience};
+  } else if (config.redis || !config.journal_directory.empty()) {
+    dispatcher.store = StoreWait{};
+  }
   dispatcher.seed = (static_cast<std::uint64_t>(g_random_int()) << 32) | g_random_int();
   return dispatcher;
 }
@@ -54,7 +62,7 @@ std::unique_ptr<PersistentStore> make_store(const EngineConfig& config, StoreObs
   std::unique_ptr<PersistentStore> journal;
   if (config.redis) redis = std::make_unique<RedisJobStore>(*config.redis, observer, clock, log);
   if (!config.journal_directory.empty())
-    journal = std::make_unique<JournalStore>(config.journal_directory, clock);
+    journal = std::make_unique<JournalStore>(config.journal_directory, clock, &observer);
   if (!redis) return journal;
   if (!journal) return redis;
   return std::make_unique<PairedStore>(std::move(redis), std::move(journal));
@@ -86,7 +94,7 @@ void Engine::Private::run() {
     for (Entry& entry : batch) {
       if (auto* event = std::get_if<Event>(&entry.what)) events.push_back(std::move(*event));
     }
-    mirrors->store(events);
+    if (!mirrors->store(events)) dispatcher->wait_for_store(false);
     auto event = events.begin();
     for (const Entry& entry : batch) {
       if (const auto* end = std::get_if<End>(&entry.what)) {

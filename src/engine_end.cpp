@@ -215,15 +215,22 @@ void Engine::Private::note_store(StoreNote note) {
   changed.notify_all();
 }
 
+void Engine::Private::on_stored(const std::vector<std::uint64_t>& indices) noexcept {
+  dispatcher->stored(indices);
+}
+
 void Engine::Private::on_store_error(const std::string& message) noexcept {
+  dispatcher->wait_for_store(false);
   note_store({StoreNote::Kind::kError, message});
 }
 
 void Engine::Private::on_store_recovered() noexcept {
+  dispatcher->wait_for_store(true);
   note_store({StoreNote::Kind::kRecovered, ""});
 }
 
 void Engine::Private::on_store_off(const std::string& message) noexcept {
+  dispatcher->wait_for_store(false);
   note_store({StoreNote::Kind::kOff, message});
 }
 

@@ -111,6 +111,7 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
   void on_failed(const ChunkInfo& chunk, const Failure& failure,
                  unsigned attempts) noexcept override;
 
+  void on_stored(const std::vector<std::uint64_t>& indices) noexcept override;
   void on_store_error(const std::string& message) noexcept override;
   void on_store_recovered() noexcept override;
   void on_store_off(const std::string& message) noexcept override;

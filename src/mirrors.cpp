@@ -82,7 +82,7 @@ void Mirrors::recover(Event& event) {
   event = unreadable(*done, why);
 }
 
-void Mirrors::store(std::span<Event> events) {
+bool Mirrors::store(std::span<Event> events) {
   std::vector<Event> stored;
   stored.reserve(events.size());
   for (Event& event : events) {
@@ -95,7 +95,10 @@ void Mirrors::store(std::span<Event> events) {
     // What the store holds is not overwritten with a failure to read it.
     if (stored_ && event.index() == kind) stored.push_back(event);
   }
-  if (!stored.empty()) note_store(persistent_->record(stored));
+  if (stored.empty()) return true;
+  const Status status = persistent_->record(stored);
+  note_store(status);
+  return status.ok();
 }
 
 void Mirrors::tell(const Event& event, const Counters& counters) {

@@ -45,8 +45,8 @@ class Mirrors {
                         const std::string& job_id);
 
   // Before they are told: what was recorded in between is waited for once. Results of earlier runs
-  // get their text here.
-  void store(std::span<Event> events);
+  // get their text here. False: the store is behind.
+  bool store(std::span<Event> events);
   // `counters` as of the event.
   void tell(const Event& event, const Counters& counters);
   void tell_store(const StoreNote& note);

@@ -28,7 +28,8 @@ struct Flight {
 using FlightPtr = std::shared_ptr<Flight>;
 
 struct State {
-  State(const DispatchLimits& limits, std::uint64_t seed) : schedule(limits, seed) {}
+  State(const Dispatcher::Config& config, std::uint64_t seed)
+      : schedule(config.limits, seed, config.store) {}
 
   Schedule schedule;
   std::set<FlightPtr> flights;
@@ -43,7 +44,7 @@ struct State {
 
 // The rate limiter may ring once more when the dispatcher is gone.
 struct Shared {
-  Shared(const DispatchLimits& limits, std::uint64_t seed) : state(limits, seed) {}
+  Shared(const Dispatcher::Config& config, std::uint64_t seed) : state(config, seed) {}
 
   void touch(Guarded<State>::Access& access) {
     access->changed = true;
@@ -73,8 +74,7 @@ struct Dispatcher::Private {
         observer(observer_),
         clock(clock_),
         log(log_),
-        shared(std::make_shared<Shared>(config.limits,
-                                        config.seed != 0 ? config.seed : random_seed())),
+        shared(std::make_shared<Shared>(config, config.seed != 0 ? config.seed : random_seed())),
         limiter(config.join_group(config.rate_limit_group, clock.now(), config.rate,
                                   [shared_ = shared] {
                                     auto access = shared_->state.lock();
@@ -135,6 +135,7 @@ void Dispatcher::Private::run_scheduler() {
         max_parallel = access->schedule.limits().max_parallel;
       }
       expired = access->schedule.take_expired(now);
+      access->schedule.unstored().look(now);
       ready = !access->halted && access->schedule.ready(now);
     }
     apply(rate, max_parallel, now);
@@ -233,7 +234,7 @@ void Dispatcher::Private::report_done(const FlightPtr& flight, Transcription&& t
   {
     auto access = state.lock();
     if (access->flights.erase(flight) == 0) return;
-    access->schedule.finish(flight->index());
+    access->schedule.finish_unstored(flight->index(), clock.now());
     touch(access);
   }
   observer.on_done(flight->chunk->info, std::move(transcription), flight->attempt,
@@ -332,6 +333,18 @@ void Dispatcher::set_limits(const DispatchLimits& limits, const RateLimit& rate)
   access->schedule.set_limits(limits);
   access->new_limits = true;
   access->new_rate = rate;
+  d_->touch(access);
+}
+
+void Dispatcher::stored(const std::vector<std::uint64_t>& indices) {
+  auto access = d_->state.lock();
+  access->schedule.unstored().remove(indices);
+  d_->touch(access);
+}
+
+void Dispatcher::wait_for_store(bool wait) {
+  auto access = d_->state.lock();
+  access->schedule.unstored().keep_slots(wait);
   d_->touch(access);
 }
 

@@ -49,7 +49,8 @@ class Dispatcher {
     RateLimit rate;
     std::string rate_limit_group;
     JoinGroup join_group = join_rate_limit_group;
-    std::uint64_t seed = 0;  // of the jitter; 0: a random one
+    std::optional<StoreWait> store;  // where results are stored: stored() tells of each
+    std::uint64_t seed = 0;          // of the jitter; 0: a random one
   };
   struct Load {
     std::size_t waiting = 0;
@@ -73,6 +74,10 @@ class Dispatcher {
   // As flush(), for good.
   std::vector<ChunkInfo> cancel();
   void set_limits(const DispatchLimits& limits, const RateLimit& rate);
+  // With Config::store a chunk that is done keeps its slot until its result is stored, ...
+  void stored(const std::vector<std::uint64_t>& indices);
+  // ... but not while the store is away (false). True: it is back; so it is once all is stored.
+  void wait_for_store(bool wait);
   Load load() const;
   // Requests per second in force in the group; 0: no limit.
   double current_rate() const;

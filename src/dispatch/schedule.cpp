@@ -37,8 +37,11 @@ Failure too_long_a_delay(Failure last, Milliseconds allowed) {
 
 }  // namespace
 
-Schedule::Schedule(const DispatchLimits& limits, std::uint64_t seed)
-    : limits_(limits), backoff_(limits.retry_delay, limits.max_retry_delay, seed) {}
+Schedule::Schedule(const DispatchLimits& limits, std::uint64_t seed,
+                   const std::optional<StoreWait>& store)
+    : limits_(limits),
+      backoff_(limits.retry_delay, limits.max_retry_delay, seed),
+      unstored_(store) {}
 
 void Schedule::set_limits(const DispatchLimits& limits) {
   limits_ = limits;
@@ -50,7 +53,9 @@ void Schedule::add(Chunk chunk) {
   waiting_[index].chunk = std::make_shared<const Chunk>(std::move(chunk));
 }
 
-bool Schedule::slot_free() const { return flying_.size() < std::max(limits_.max_parallel, 1u); }
+bool Schedule::slot_free() const {
+  return flying_.size() + unstored_.slots() < std::max(limits_.max_parallel, 1u);
+}
 
 std::optional<TimePoint> Schedule::budget_end(const PendingChunk& task) const {
   if (limits_.chunk_timeout.count() <= 0) return std::nullopt;
@@ -91,6 +96,7 @@ std::optional<TimePoint> Schedule::next_event(TimePoint now) const {
     if (wants_due) consider(task.due);
     if (const auto end = budget_end(task)) consider(*end);
   }
+  if (const auto end = unstored_.next_event(); end && !waiting_.empty()) consider(*end);
   return next;
 }
 
@@ -150,6 +156,11 @@ void Schedule::put_back(std::uint64_t index, TimePoint due) {
 
 PendingChunk Schedule::finish(std::uint64_t index) {
   return std::move(flying_.extract(index).mapped());
+}
+
+void Schedule::finish_unstored(std::uint64_t index, TimePoint now) {
+  finish(index);
+  unstored_.add(index, now);
 }
 
 std::vector<PendingChunk> Schedule::take_all() {

@@ -11,6 +11,7 @@
 
 #include "audio/chunk.h"
 #include "dispatch/backoff.h"
+#include "dispatch/unstored_chunks.h"
 #include "openai/failure.h"
 
 namespace transcribe {
@@ -38,7 +39,8 @@ struct PendingChunk {
 
 class Schedule {
  public:
-  Schedule(const DispatchLimits& limits, std::uint64_t seed);
+  Schedule(const DispatchLimits& limits, std::uint64_t seed,
+           const std::optional<StoreWait>& store = std::nullopt);
   // Due times that were given stay; everything else applies at once.
   void set_limits(const DispatchLimits& limits);
   const DispatchLimits& limits() const { return limits_; }
@@ -72,8 +74,11 @@ class Schedule {
   void put_back(std::uint64_t index, TimePoint due);
   // Removes and returns a chunk in flight that is settled.
   PendingChunk finish(std::uint64_t index);
+  // The same for one whose result is to be stored: its slot is free when that is done.
+  void finish_unstored(std::uint64_t index, TimePoint now);
+  UnstoredChunks& unstored() { return unstored_; }
 
-  // Everything leaves the schedule, in index order.
+  // Everything leaves the schedule, in index order, but for what waits for the store.
   std::vector<PendingChunk> take_all();
   // The waiting chunk with the lowest index that has not been tried yet (leaky).
   std::optional<PendingChunk> take_oldest_waiting();
@@ -92,6 +97,7 @@ class Schedule {
   Backoff backoff_;
   Chunks waiting_;
   Chunks flying_;
+  UnstoredChunks unstored_;
 };
 
 }  // namespace transcribe

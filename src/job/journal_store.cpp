@@ -6,7 +6,7 @@
 
 #include <cerrno>
 #include <chrono>
-#include <vector>
+#include <utility>
 
 #include "base/glib_ptr.h"
 #include "base/json_text.h"
@@ -120,8 +120,12 @@ struct JournalStore::Contents {
   std::vector<StoredChunk> chunks;  // one per index, the last that counts
 };
 
-JournalStore::JournalStore(std::string directory, const Clock& clock, std::size_t max_pending)
-    : directory_(std::move(directory)), clock_(clock), max_pending_(max_pending) {}
+JournalStore::JournalStore(std::string directory, const Clock& clock, StoreObserver* observer,
+                           std::size_t max_pending)
+    : directory_(std::move(directory)),
+      clock_(clock),
+      observer_(observer),
+      max_pending_(max_pending) {}
 
 JournalStore::~JournalStore() = default;
 
@@ -285,12 +289,15 @@ void JournalStore::add(const Event& event) {
     append(state_line(*change, clock_.wall_now()));
   } else if (const auto* done = std::get_if<ChunkDone>(&event)) {
     const std::uint64_t index = done->chunk->index;
-    if (stored_.contains(index)) return;
-    if (append_result(to_record(*done, done->chunk->sha256))) stored_.insert(index);
+    if (stored_.contains(index)) {
+      pending_chunks_.push_back(index);
+    } else if (append_result(index, to_record(*done, done->chunk->sha256))) {
+      stored_.insert(index);
+    }
   } else if (const auto* failed = std::get_if<ChunkFailed>(&event)) {
-    append_result(to_record(*failed, failed->chunk->sha256));
+    append_result(failed->chunk->index, to_record(*failed, failed->chunk->sha256));
   } else if (const auto* skipped = std::get_if<ChunkSkipped>(&event)) {
-    append_result(to_record(*skipped, skipped->chunk->sha256));
+    append_result(skipped->chunk->index, to_record(*skipped, skipped->chunk->sha256));
   }
 }
 
@@ -302,17 +309,22 @@ Status JournalStore::finish() {
 
 void JournalStore::append(std::string line) { pending_ += std::move(line) + "\n"; }
 
-bool JournalStore::append_result(std::string line) {
+bool JournalStore::append_result(std::uint64_t index, std::string line) {
   if (pending_.size() + line.size() >= max_pending_) {
     lost_++;
     return false;
   }
   append(std::move(line));
+  pending_chunks_.push_back(index);
   return true;
 }
 
 Status JournalStore::flush() {
   const Status written = write_pending();
+  if (written) {
+    const auto chunks = std::exchange(pending_chunks_, {});
+    if (observer_ != nullptr && !chunks.empty()) observer_->on_stored(chunks);
+  }
   if (lost_ == 0) return written;
   return Error{"The journal \"" + path_ + "\" lacks " + std::to_string(lost_) +
                " results, for it could not be written for too long; a run that resumes the job "

@@ -13,6 +13,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/file_io.h"
@@ -26,10 +27,13 @@ class JournalStore final : public PersistentStore {
   static Status check(const std::string& directory);
   static std::string path(const std::string& directory, const std::string& job_id);
 
+  // `observer`, where there is one, outlives the store; it is told of stored chunks only, within
+  // record() and finish().
   // `max_pending`: bytes of records that are kept while the disk takes nothing. Results beyond that
   // are not stored: record() and finish() fail from then on and tell how many, and a run that
   // resumes the job sends these chunks again.
-  JournalStore(std::string directory, const Clock& clock, std::size_t max_pending = kMaxPending);
+  JournalStore(std::string directory, const Clock& clock, StoreObserver* observer = nullptr,
+               std::size_t max_pending = kMaxPending);
   ~JournalStore() override;
   static constexpr std::size_t kMaxPending = 16 * 1024 * 1024;
 
@@ -49,16 +53,18 @@ class JournalStore final : public PersistentStore {
   Result<Contents, StoreRefusal> read();
   void append(std::string line);
   // False: there is no room for it.
-  bool append_result(std::string line);
+  bool append_result(std::uint64_t index, std::string line);
   Status flush();
   Status write_pending();
 
   const std::string directory_;
   const Clock& clock_;
+  StoreObserver* const observer_;
   std::string path_;
   UniqueFd fd_;
-  off_t size_ = 0;       // whole lines on the disk
-  std::string pending_;  // lines that are not
+  off_t size_ = 0;                             // whole lines on the disk
+  std::string pending_;                        // lines that are not
+  std::vector<std::uint64_t> pending_chunks_;  // whose records are among them
   const std::size_t max_pending_;
   std::uint64_t lost_ = 0;          // results that are not stored in this run
   bool replay_ = false;             // the job is complete: nothing is written any more

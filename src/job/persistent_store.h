@@ -8,6 +8,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "job/chunk_record.h"
@@ -48,11 +49,13 @@ struct StoreRefusal {
   std::string message;  // names the property and the remedy
 };
 
-// What a store that works in the background tells by itself. Any thread, with no lock of the
-// store's held; none comes after the store's destruction.
+// What a store tells by itself. Any thread, with no lock of the store's held; none comes after the
+// store's destruction.
 class StoreObserver {
  public:
   virtual ~StoreObserver() = default;
+  // The outcomes of these chunks are stored for good. Any of them may be told again.
+  virtual void on_stored(const std::vector<std::uint64_t>& indices) noexcept = 0;
   // The store is behind, it holds on to everything and goes on trying. Once per outage.
   virtual void on_store_error(const std::string& message) noexcept = 0;
   // It has caught up again.

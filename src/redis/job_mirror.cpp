@@ -99,6 +99,7 @@ bool JobMirror::collect() {
   if (end_ != End::kNone) return true;
   for (const Event& event : events) session_.outbox.add(event, session_.ownership.epoch);
   if (release) session_.outbox.release();
+  tell_stored();
   if (tell_again_) session_.outbox.drop_advisory();
   return true;
 }
@@ -259,6 +260,7 @@ void JobMirror::send() {
   }
   const bool any = std::find(carried_out.begin(), carried_out.end(), true) != carried_out.end();
   session_.outbox.settle(carried_out);
+  tell_stored();
   if (end_ != End::kNone) return;
   if (any) succeed();
   if (last) {
@@ -266,6 +268,11 @@ void JobMirror::send() {
   } else if (error) {
     fail(*error);
   }
+}
+
+void JobMirror::tell_stored() {
+  const auto indices = session_.outbox.take_stored();
+  if (!indices.empty()) observer_.on_stored(indices);
 }
 
 bool JobMirror::judge(const JobAnswer& answer) {

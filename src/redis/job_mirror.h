@@ -60,6 +60,7 @@ class JobMirror {
   bool beat();
   bool reap();
   void send();
+  void tell_stored();
 
   // Judges what every operation may be answered; true when it is in effect.
   bool judge(const JobAnswer& answer);

@@ -85,7 +85,10 @@ void JobOutbox::add_outcome(const Outcome& outcome, std::uint64_t epoch) {
   const ChunkInfo& chunk = chunk_of(outcome);
   cut(chunk.index);
   in_flight_.erase(chunk.index);
-  if (knows_done(chunk.index)) return;
+  if (knows_done(chunk.index)) {
+    newly_stored_.push_back(chunk.index);
+    return;
+  }
   const auto position = spool_.append(to_record(outcome, chunk.sha256, epoch));
   JobOperation operation = settle_operation(outcome, position);
   Settled& settled = settled_[chunk.index];
@@ -145,6 +148,7 @@ void JobOutbox::settle(const std::vector<bool>& carried_out) {
 void JobOutbox::acknowledge(const JobOperation& operation) {
   if (operation.kind == JobOperation::Kind::kMove) state_ = operation.state;
   if (!operation.settles()) return;
+  newly_stored_.push_back(operation.index);
   Settled& settled = settled_[operation.index];
   if (settled.stored || settled.record.offset != operation.record.offset) return;
   settled.stored = true;

@@ -6,6 +6,8 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "redis/job_answers.h"
@@ -35,6 +37,8 @@ class JobOutbox {
   const JobOperation& at(std::size_t i) const { return queue_[i]; }
   // Removes those of the first operations that are `carried_out`.
   void settle(const std::vector<bool>& carried_out);
+  // Chunks that were found to be stored since the last call.
+  std::vector<std::uint64_t> take_stored() { return std::exchange(newly_stored_, {}); }
   // When next() may have more than now, if nothing is added.
   std::optional<TimePoint> due() const { return progress_due_; }
   bool waits() const { return !queue_.empty(); }
@@ -83,6 +87,7 @@ class JobOutbox {
   std::map<std::uint64_t, Settled> settled_;
   std::map<std::uint64_t, InFlight> in_flight_;
   JobTally stored_;
+  std::vector<std::uint64_t> newly_stored_;
   JobState state_ = JobState::kQueued;
   bool ends_ = false;  // the last operation is queued
   std::uint64_t total_ = 0;

@@ -25,6 +25,7 @@ const Log the_log;
 
 class Silent final : public StoreObserver {
  public:
+  void on_stored(const std::vector<std::uint64_t>&) noexcept override {}
   void on_store_error(const std::string& message) noexcept override { bench::die(message); }
   void on_store_recovered() noexcept override {}
   void on_store_off(const std::string& message) noexcept override { bench::die(message); }

@@ -30,8 +30,12 @@ class Watcher final : public StoreObserver {
   struct Seen {
     std::vector<std::string> errors, offs, takeovers, cancels;
     int recovered = 0;
+    std::vector<std::uint64_t> stored;
   };
 
+  void on_stored(const std::vector<std::uint64_t>& indices) noexcept override {
+    note([&] { seen_.stored.insert(seen_.stored.end(), indices.begin(), indices.end()); });
+  }
   void on_store_error(const std::string& message) noexcept override {
     note([&] { seen_.errors.push_back(message); });
   }

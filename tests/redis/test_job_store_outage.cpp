@@ -24,8 +24,10 @@ START_TEST(a_server_that_comes_later) {
   run.start();
   run.transcribe(0, "one");
   run.record(make_skipped(1, SkipReason::kSilence));
+  ck_assert(run.watcher.seen().stored.empty());
   server.restart();
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered == 1; }));
+  ck_assert(run.watcher.seen().stored == (std::vector<std::uint64_t>{0, 1}));
   RedisClient redis(server.port());
   JobView view(redis);
   ck_same(view.state(), "PROCESSING");

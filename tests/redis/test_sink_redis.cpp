@@ -220,6 +220,82 @@ GST_START_TEST(test_required_holds_eos_until_stored) {
 }
 GST_END_TEST
 
+namespace {
+
+// The job with its first chunk in Redis, and nothing more sent yet.
+void push_first(SinkPipeline& pipeline, JobClient& job) {
+  pipeline.push(noise(kSecond, 1), 0);
+  pipeline.push(noise(kSecond / 2, 2), GST_SECOND);
+  while (job.field("progress", "done") != "1") g_thread_yield();
+}
+
+void push_rest(SinkPipeline& pipeline) {
+  pipeline.push(noise(kSecond / 2, 3), GST_SECOND + GST_SECOND / 2);
+  for (std::size_t i = 2; i < kChunks; i++)
+    pipeline.push(noise(kSecond, static_cast<unsigned>(3 + i)), i * GST_SECOND);
+  pipeline.end_of_stream();
+}
+
+}  // namespace
+
+// What is sent and not stored never takes more than max-parallel slots: that much a kill may cost.
+GST_START_TEST(test_slots_wait_for_redis) {
+  const RedisServer server;
+  FakeService service;
+  auto pipeline =
+      start(service,
+            properties(server.uri(), "redis-policy=required max-parallel=2 requests-per-second=0"));
+  RedisClient redis(server.port());
+  JobClient job(redis, "talk");
+  push_first(*pipeline, job);
+  // Less than the timeout of an answer, which would make it an outage.
+  redis("CLIENT", "PAUSE", "3000", "WRITE");
+  push_rest(*pipeline);
+  ck_assert(service.wait_for_answers(3, 20s));
+  ck_assert(!service.wait_for_requests(4, 300ms));
+  redis("CLIENT", "UNPAUSE");
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
+  ck_assert_uint_eq(service.requests().size(), kChunks);
+  ck_assert(pipeline->warnings().empty());
+  check_mirror(*pipeline, server.port());
+}
+GST_END_TEST
+
+// A server that hangs is found out by the timeout of an answer only: nobody waits that long.
+GST_START_TEST(test_a_hanging_server_holds_no_slot) {
+  RedisServer server;
+  FakeService service;
+  auto pipeline = start(service, properties(server.uri(), "max-parallel=2 requests-per-second=0"));
+  RedisClient redis(server.port());
+  JobClient job(redis, "talk");
+  push_first(*pipeline, job);
+  server.freeze();
+  push_rest(*pipeline);
+  pipeline->wait_for("openaitranscribe/result", kChunks);
+  ck_assert(pipeline->warnings().empty());
+  server.thaw();
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
+  check_mirror(*pipeline, server.port());
+}
+GST_END_TEST
+
+GST_START_TEST(test_a_dead_server_holds_no_slot) {
+  RedisServer server;
+  FakeService service;
+  auto pipeline = start(
+      service,
+      properties(server.uri(), "max-parallel=1 requests-per-second=0 redis-flush-timeout=100"));
+  RedisClient redis(server.port());
+  JobClient job(redis, "talk");
+  push_first(*pipeline, job);
+  server.kill();
+  push_rest(*pipeline);
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
+  ck_assert_uint_eq(pipeline->count("openaitranscribe/result"), kChunks);
+  ck_assert_uint_eq(pipeline->warnings().size(), 1);
+}
+GST_END_TEST
+
 GST_START_TEST(test_required_and_never_stored) {
   RedisServer server;
   FakeService service;
@@ -361,6 +437,9 @@ static Suite* sink_redis_suite() {
   tcase_add_test(tests, test_best_effort_without_a_server);
   tcase_add_test(tests, test_server_dies_and_comes_back_empty);
   tcase_add_test(tests, test_required_holds_eos_until_stored);
+  tcase_add_test(tests, test_slots_wait_for_redis);
+  tcase_add_test(tests, test_a_hanging_server_holds_no_slot);
+  tcase_add_test(tests, test_a_dead_server_holds_no_slot);
   tcase_add_test(tests, test_required_and_never_stored);
   tcase_add_test(tests, test_live_source_goes_on_behind_the_last_chunk);
   tcase_add_test(tests, test_journal_refills_an_empty_server);

@@ -1,8 +1,12 @@
 // The engine against the fake service: what the observer is told, and that every end and every
 // wait ends, whatever happens at the same time.
+#include <glib.h>
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -418,6 +422,118 @@ START_TEST(test_leaky_before_the_store_is_open) {
 }
 END_TEST
 
+namespace {
+
+// The event thread, which stores results, stands still on demand.
+class StoppedEvents {
+ public:
+  void stop() { *stopped_.lock() = true; }
+  void go() {
+    auto stopped = stopped_.lock();
+    *stopped = false;
+    changed_.notify_all();
+  }
+  void pass() {
+    auto stopped = stopped_.lock();
+    stopped.wait(changed_, [&] { return !*stopped; });
+  }
+
+ private:
+  Guarded<bool> stopped_{false};
+  std::condition_variable changed_;
+};
+
+}  // namespace
+
+// With a journal no more chunks are sent than there are slots until their results are on the disk;
+// without a store nothing waits.
+START_TEST(test_slots_wait_for_the_journal) {
+  const bool stored = _i == 0;
+  FakeService service;
+  StoppedEvents events;
+  Recorder recorder;
+  recorder.inside = [&] { events.pass(); };
+  EngineConfig config = make_config(service);
+  config.live.limits.max_parallel = 2;
+  char* const directory = g_dir_make_tmp("engine-XXXXXX", nullptr);
+  if (stored) config.journal_directory = directory;
+  events.stop();
+  auto engine = make_engine(std::move(config), recorder);
+  engine->start();
+  for (unsigned i = 0; i < 6; i++) submit(*engine, i);
+  if (stored) {
+    // What the event thread had in its hands when it stopped was no result.
+    ck_assert(service.wait_for_answers(2, 20s));
+    ck_assert(!service.wait_for_requests(3, 200ms));
+  } else {
+    ck_assert(service.wait_for_requests(6, 20s));
+  }
+  events.go();
+  engine->finish();
+  ck_assert(engine->wait_finished(std::nullopt) == Engine::Wait::kDone);
+  engine.reset();
+  check_told_once(recorder.story());
+  ck_assert_uint_eq(count<ChunkDone>(recorder.story()), 6);
+  remove_directory(directory);
+}
+END_TEST
+
+// All ends come although slots wait for a store that does not move.
+START_TEST(test_ends_with_unstored_chunks) {
+  FakeService service;
+  StoppedEvents events;
+  Recorder recorder;
+  recorder.inside = [&] { events.pass(); };
+  EngineConfig config = make_config(service);
+  config.live.limits.max_parallel = 1;
+  char* const directory = g_dir_make_tmp("engine-XXXXXX", nullptr);
+  config.journal_directory = directory;
+  events.stop();
+  auto engine = make_engine(std::move(config), recorder);
+  engine->start();
+  for (unsigned i = 0; i < 3; i++) submit(*engine, i);
+  while (engine->stats().counters.completed < 1) std::this_thread::yield();
+  if (_i == 0) engine->flush();
+  if (_i == 1) engine->cancel();
+  if (_i == 2) engine->expire();
+  engine->finish();
+  if (_i == 2) ck_assert_uint_eq(engine->stats().counters.failed, 2);
+  if (_i == 0) ck_assert_uint_eq(engine->stats().counters.skipped_flushed, 2);
+  ck_assert_uint_eq(service.requests().size(), 1);
+  events.go();
+  engine->wait_finished(std::nullopt);
+  engine.reset();
+  check_told_once(recorder.story());
+  remove_directory(directory);
+}
+END_TEST
+
+// A disk that takes nothing holds nobody back.
+START_TEST(test_full_disk_holds_no_slot) {
+  FakeService service;
+  Recorder recorder;
+  EngineConfig config = make_config(service);
+  config.live.limits.max_parallel = 2;
+  char* const directory = g_dir_make_tmp("engine-XXXXXX", nullptr);
+  config.journal_directory = directory;
+  auto engine = make_engine(std::move(config), recorder);
+  engine->start();
+  ck_assert(engine->wait_open() == Engine::Wait::kDone);
+  signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  limit.rlim_cur = 1;
+  setrlimit(RLIMIT_FSIZE, &limit);
+  for (unsigned i = 0; i < 8; i++) submit(*engine, i);
+  engine->finish();
+  ck_assert(engine->wait_finished(std::nullopt) == Engine::Wait::kDone);
+  ck_assert_uint_eq(count<ChunkDone>(recorder.story()), 8);
+  ck_assert(!recorder.story().end->unstored.empty());
+  engine.reset();
+  remove_directory(directory);
+}
+END_TEST
+
 START_TEST(test_expire_and_abort) {
   FakeService service;
   service.answer_with([](const Request&) { return gated("never"); });
@@ -733,6 +849,9 @@ Suite* make_suite() {
   tcase_add_test(tests, test_expire_keeps_the_last_failure);
   tcase_add_loop_test(tests, test_expire_before_the_store_is_open, 0, 2);
   tcase_add_loop_test(tests, test_leaky_before_the_store_is_open, 0, 2);
+  tcase_add_loop_test(tests, test_slots_wait_for_the_journal, 0, 2);
+  tcase_add_loop_test(tests, test_ends_with_unstored_chunks, 0, 3);
+  tcase_add_test(tests, test_full_disk_holds_no_slot);
   tcase_add_test(tests, test_expire_and_abort);
   tcase_add_test(tests, test_refused_by_its_store);
   tcase_add_test(tests, test_flush_in_the_drain);

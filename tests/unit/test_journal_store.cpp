@@ -317,13 +317,62 @@ START_TEST(test_full_disk_heals) {
 }
 END_TEST
 
+namespace {
+
+class StoredChunks final : public StoreObserver {
+ public:
+  std::vector<std::uint64_t> indices;
+
+  void on_stored(const std::vector<std::uint64_t>& stored) noexcept override {
+    indices.insert(indices.end(), stored.begin(), stored.end());
+  }
+  void on_store_error(const std::string&) noexcept override {}
+  void on_store_recovered() noexcept override {}
+  void on_store_off(const std::string&) noexcept override {}
+  void on_taken_over(const std::string&) noexcept override {}
+  void on_cancel_requested(const std::string&) noexcept override {}
+};
+
+}  // namespace
+
+// What is on the disk is told, not what only waits for it.
+START_TEST(test_tells_what_is_stored) {
+  const Directory directory;
+  const FakeClock clock;
+  const int status = in_child([&] {
+    StoredChunks stored;
+    JournalStore store(directory.path(), clock, &stored);
+    if (!open(store).result.ok()) _exit(1);
+    const std::vector<Event> events{with_sha(make_done(1, "one"), "sha1"),
+                                    with_sha(make_failed(0), "sha0"),
+                                    make_skipped(2, SkipReason::kSilence)};
+    if (!store.record(events).ok() || stored.indices != std::vector<std::uint64_t>{1, 0, 2})
+      _exit(2);
+    rlimit limit{};
+    getrlimit(RLIMIT_FSIZE, &limit);
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = 200;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    if (store.record(with_sha(make_done(3, "three"), "sha3")).ok()) _exit(3);
+    if (stored.indices.size() != 3) _exit(4);
+    limit.rlim_cur = before;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    if (!store.record(state(JobState::kProcessing, JobReason::kStart)).ok()) _exit(5);
+    // One that it has already is stored too.
+    if (!store.record(with_sha(make_done(1, "one"), "sha1")).ok()) _exit(6);
+    if (stored.indices != std::vector<std::uint64_t>{1, 0, 2, 3, 1}) _exit(7);
+  });
+  ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 // A disk that is full for days: what is kept in memory has a bound, and what is lost is told.
 START_TEST(test_disk_full_for_too_long) {
   const Directory directory;
   const FakeClock clock;
   constexpr std::size_t kBound = 4000;
   const int status = in_child([&] {
-    JournalStore store(directory.path(), clock, kBound);
+    JournalStore store(directory.path(), clock, nullptr, kBound);
     if (!open(store).result.ok()) _exit(1);
     rlimit limit{};
     getrlimit(RLIMIT_FSIZE, &limit);
@@ -419,6 +468,7 @@ static Suite* journal_store_suite() {
   tcase_add_test(tests, test_torn_at_every_byte);
   tcase_add_test(tests, test_damage_is_told);
   tcase_add_test(tests, test_full_disk_heals);
+  tcase_add_test(tests, test_tells_what_is_stored);
   tcase_add_test(tests, test_disk_full_for_too_long);
   tcase_add_test(tests, test_killed_at_random);
   tcase_add_test(tests, test_directory);

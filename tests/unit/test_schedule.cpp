@@ -310,6 +310,28 @@ START_TEST(next_event_is_exact) {
 }
 END_TEST
 
+START_TEST(next_event_names_the_end_of_patience) {
+  Schedule schedule(limits(), 1, StoreWait{2000ms});
+  for (const std::uint64_t index : {0, 1, 2}) schedule.add(chunk(index));
+  schedule.start(at(0s));
+  schedule.start(at(0s));
+  schedule.finish_unstored(1, at(1s));
+  schedule.finish_unstored(0, at(2s));
+  ck_assert(!schedule.ready(at(2s)));
+  ck_assert(schedule.next_event(at(2s)) == at(3s));
+  schedule.unstored().look(at(2999ms));
+  ck_assert(!schedule.ready(at(2999ms)));
+  schedule.unstored().look(at(3s));
+  ck_assert(schedule.ready(at(3s)));
+  ck_assert(!schedule.next_event(at(3s)));
+  schedule.start(at(3s));
+  schedule.unstored().remove({0, 1});
+  schedule.finish_unstored(2, at(3s));
+  // Nothing waits for its slot.
+  ck_assert(!schedule.next_event(at(3s)));
+}
+END_TEST
+
 START_TEST(next_event_names_budget_ends) {
   Schedule schedule(limits_with_budget(10000ms), 1);
   schedule.add(chunk(0, at(2s)));
@@ -393,6 +415,7 @@ Suite* make_suite() {
   tcase_add_test(tests, budget_counts_from_the_cut_and_over_waits);
   tcase_add_test(tests, an_expired_chunk_is_not_started);
   tcase_add_test(tests, next_event_is_exact);
+  tcase_add_test(tests, next_event_names_the_end_of_patience);
   tcase_add_test(tests, next_event_names_budget_ends);
   tcase_add_test(tests, limits_change_at_once);
   tcase_add_test(tests, take_all_in_index_order);

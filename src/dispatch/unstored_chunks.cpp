@@ -1,0 +1,28 @@
+#include "dispatch/unstored_chunks.h"
+
+#include <algorithm>
+
+namespace transcribe {
+
+void UnstoredChunks::add(std::uint64_t index, TimePoint now) {
+  if (wait_) chunks_.emplace(index, now);
+}
+
+void UnstoredChunks::remove(const std::vector<std::uint64_t>& indices) {
+  for (const std::uint64_t index : indices) chunks_.erase(index);
+  if (chunks_.empty()) kept_ = true;
+}
+
+std::optional<TimePoint> UnstoredChunks::next_event() const {
+  if (!kept_ || chunks_.empty() || !wait_->patience) return std::nullopt;
+  const auto first =
+      std::min_element(chunks_.begin(), chunks_.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  return first->second + *wait_->patience;
+}
+
+void UnstoredChunks::look(TimePoint now) {
+  if (const auto end = next_event(); end && *end <= now) kept_ = false;
+}
+
+}  // namespace transcribe
