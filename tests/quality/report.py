@@ -1,5 +1,7 @@
 """docs/quality.md, out of what measure.py found."""
 
+import textwrap
+
 import sets
 
 
@@ -32,7 +34,8 @@ What cutting, joining and skipping do to the words. This file is written by the 
 The recogniser is [local-recognizer](../examples/local-recognizer): pocketsphinx with Debian's
 English model, which depends on the audio alone. It makes many errors of its own and invents nothing
 in silence as Whisper does, so only the *differences* between rows mean something: what is lost at
-cuts, at seams and in skipped spans. {few}
+cuts, at seams and in skipped spans. A difference under 1 point is about a dozen words: read it
+as none.
 
 Every figure comes from real pipelines, `filesrc ! wavparse ! openaitranscribesink` (`appsrc` that
 calls itself live for the live rows), with settings only. Word error rates are those of `sclite`, in
@@ -40,12 +43,10 @@ percent of the reference's words: errors (substitutions/deletions/insertions).
 
 ## Recordings
 
-16 kHz, words at −23 dBFS, a floor of white noise at {floor} dBFS under all of them. `tests/quality/make_sets.py`
-writes them with their words' times. SEED = {seed}; each recording draws from a Mersenne Twister seeded
-with the CRC-32 of `SEED/NAME`, so they are the same every time.
+16 kHz, words at {speech:g} dBFS, under all of them a floor of white noise at {floor:g} dBFS.
+`tests/quality/make_sets.py` writes them with their words' times. SEED is {seed}; each recording draws
+from a Mersenne Twister seeded with the CRC-32 of `SEED/NAME`, so they are the same every time.
 """
-
-FEW = "A difference under 1 point is about a dozen words: read it as none."
 
 
 def _sets(bench):
@@ -144,18 +145,28 @@ def _gates(judged):
     return table(["", "found", "wanted", ""], rows)
 
 
+def _about_sets():
+    def listed(values):
+        return ", ".join(map(str, values))
+
+    text = (
+        "The utterances of `lv` are the five of pocketsphinx-testdata, with pauses of "
+        f"{listed(sets.LIBRIVOX_PAUSES)} s between them. The story of `tts` is read by flite's voices "
+        f"{listed(sets.VOICES)}, with pauses of {listed(sets.STORY_PAUSES)} s between its sentences; in "
+        f"`cont` every pause is cut to {1000 * sets.LONGEST_PAUSE_OF_CONT:.0f} ms. The files with gaps "
+        f"hold the same utterances and sentences {sets.GAPS[0]:g} to {sets.GAPS[1]:g} s apart. There "
+        "espeak-ng reads the story, too; the recogniser, which gets four of five of its words wrong, "
+        "hears four LibriVox files and a fifth of the story from each voice of flite.\n"
+    )
+    return textwrap.fill(text, 100, break_on_hyphens=False) + "\n"
+
+
 def document(bench, judged, plan):
     return "\n".join(
         [
-            INTRODUCTION.format(few=FEW, floor=sets.FLOOR_DBFS, seed=sets.SEED),
+            INTRODUCTION.format(speech=sets.SPEECH_DBFS, floor=sets.FLOOR_DBFS, seed=sets.SEED),
             _sets(bench),
-            "The utterances of `lv` are the five of pocketsphinx-testdata, with pauses of "
-            f"{', '.join(map(str, sets.LIBRIVOX_PAUSES))} s between them. The story of `tts` is read "
-            f"by flite's {', '.join(sets.VOICES)}, with pauses of "
-            f"{', '.join(map(str, sets.STORY_PAUSES))} s between its sentences; in `cont` every pause "
-            f"is cut to {1000 * sets.LONGEST_PAUSE_OF_CONT:.0f} ms. The files with gaps hold the same "
-            f"utterances and sentences, {sets.GAPS[0]:g} to {sets.GAPS[1]:g} s apart; the recogniser "
-            "hears seven files of each set, all of them show which words would be skipped.\n",
+            _about_sets(),
             "## Cuts\n",
             _strategies(bench, plan),
             "## Joins\n\nSpeech that leaves no pause to cut in. Where two chunks overlap, the words "

@@ -30,6 +30,14 @@ class Score:
         return Score(*(a + b for a, b in zip(vars(self).values(), vars(other).values())))
 
 
+# The model's dictionary knows both.
+_SPELLINGS = {"mr": "mister"}
+
+
+def _spelled_alike(text):
+    return " ".join(_SPELLINGS.get(word, word) for word in text.lower().split())
+
+
 def _grams(words):
     return collections.Counter(zip(*(words[i:] for i in range(5))))
 
@@ -41,12 +49,13 @@ def repeats(reference, heard):
 
 def score(pairs):
     """The Score of each (reference, heard) pair of texts."""
+    pairs = [(reference, _spelled_alike(heard)) for reference, heard in pairs]
     with tempfile.TemporaryDirectory() as directory:
         paths = [os.path.join(directory, name) for name in ("reference", "heard")]
         for side, path in enumerate(paths):
             with open(path, "w", encoding="utf-8") as file:
                 for number, pair in enumerate(pairs):
-                    file.write(f"{pair[side].lower()} (r{number:04}-1)\n")
+                    file.write(f"{pair[side]} (r{number:04}-1)\n")
         done = subprocess.run(
             ["sctk", "sclite", "-r", paths[0], "trn", "-h", paths[1], "trn", "-i", "rm",
              "-o", "rsum", "stdout"],
@@ -63,6 +72,6 @@ def score(pairs):
     for number, (reference, heard) in enumerate(pairs):
         words, _, substitutions, deletions, insertions = found[number]
         assert words == len(reference.split()), reference
-        repeated = repeats(reference.split(), heard.lower().split())
+        repeated = repeats(reference.split(), heard.split())
         scores.append(Score(words, substitutions, deletions, insertions, repeated))
     return scores
