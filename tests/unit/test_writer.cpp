@@ -372,8 +372,8 @@ END_TEST
 START_TEST(unwritable_places) {
   const Directory directory;
   for (const std::string& location :
-       {std::string(), directory.path(), directory.path() + "/", std::string("/nonexistent/a.txt"),
-        std::string("/nonexistent/a.json"), directory.file("a.txt/b.txt"),
+       {std::string(), directory.path(), directory.path() + "/", directory.file("missing/a.txt"),
+        directory.file("missing/a.json"), directory.file("a.txt/b.txt"),
         std::string("/dev/fd/987")}) {
     write_file(directory.file("a.txt"), "");
     const Status check = TranscriptWriter::check(location);
