@@ -85,7 +85,9 @@ GstStructure* SinkJob::stats() {
   gst_structure_set_name(structure, "application/x-openaitranscribe-sink-stats");
   gst_structure_set(structure, "state", G_TYPE_STRING, to_string(current.state).data(), "queued",
                     G_TYPE_UINT64, static_cast<guint64>(current.load.waiting), "in-flight",
-                    G_TYPE_UINT64, static_cast<guint64>(current.load.in_flight), nullptr);
+                    G_TYPE_UINT64, static_cast<guint64>(current.load.in_flight),
+                    "max-observed-delay", G_TYPE_UINT64,
+                    static_cast<guint64>(current.max_delay.count()), nullptr);
   add_counters(structure, current.counters);
   return structure;
 }

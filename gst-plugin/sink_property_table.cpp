@@ -68,6 +68,7 @@ const Property kProperties[] = {
      Texts{&S::keywords}},
     {"prompt", "Prompt", "Text that guides the model: context, style, spelling", Text{&S::prompt},
      kLive},
+    {"context", "Context", "What is sent as prompt", choice<&S::context>(context_type)},
     {"temperature", "Temperature",
      "Sampling temperature, 0 to 1; -1 = not sent, the service decides",
      Real{&S::temperature, -1, 1}},

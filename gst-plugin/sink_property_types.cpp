@@ -74,6 +74,18 @@ GType chunking_strategy_type() {
   return type;
 }
 
+GType context_type() {
+  static const GEnumValue values[] = {
+      {value_of(Context::kNone), "Nothing", "none"},
+      {value_of(Context::kStatic), "The property prompt", "static"},
+      {value_of(Context::kPrevious),
+       "The property prompt and the end of the transcript so far, where it is there in time",
+       "previous"},
+      {0, nullptr, nullptr}};
+  static const GType type = register_enum("GstOpenaiTranscribeSinkContext", values);
+  return type;
+}
+
 GType split_mode_type() {
   static const GEnumValue values[] = {
       {value_of(SplitMode::kPause), "In pauses of the speech", "pause"},

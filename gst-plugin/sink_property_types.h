@@ -11,6 +11,7 @@ GType task_type();
 GType response_format_type();
 GType timestamp_granularities_type();
 GType chunking_strategy_type();
+GType context_type();
 GType split_mode_type();
 GType on_error_type();
 GType leaky_type();

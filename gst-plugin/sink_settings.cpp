@@ -233,6 +233,7 @@ RequestSettings request_settings(const SinkSettings& settings) {
   request.languages = settings.languages;
   request.keywords = settings.keywords;
   request.prompt = settings.prompt;
+  request.context = settings.context;
   if (settings.temperature != SinkSettings().temperature)
     request.temperature = settings.temperature;
   request.response_format = settings.response_format;

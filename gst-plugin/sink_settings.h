@@ -44,6 +44,7 @@ struct SinkSettings {
   std::vector<std::string> languages;
   std::vector<std::string> keywords;
   std::string prompt;
+  Context context = Context::kStatic;
   double temperature = -1;
   ResponseFormat response_format = ResponseFormat::kAuto;
   unsigned timestamp_granularities = 0;

@@ -16,7 +16,7 @@ constexpr std::size_t kMostAtOnce = 64;
 // A best-effort server that takes longer to store a result is away, as at the start.
 constexpr Milliseconds kStorePatience{2000};
 
-OpenAiClient::Config client_config(const EngineConfig& config) {
+OpenAiClient::Config client_config(const EngineConfig& config, CarriedContext& context) {
   OpenAiClient::Config client;
   client.service = config.service;
   client.request = config.request;
@@ -25,6 +25,7 @@ OpenAiClient::Config client_config(const EngineConfig& config) {
   client.http.proxy = config.proxy;
   client.http.tls_ca_file = config.tls_ca_file;
   client.job_id = config.job_id;
+  if (config.request.context == Context::kPrevious) client.context = &context;
   return client;
 }
 
@@ -133,10 +134,11 @@ Engine::Engine(std::unique_ptr<Private> d) : d_(std::move(d)) {}
 Result<std::unique_ptr<Engine>> Engine::create(EngineConfig config, EngineObserver& observer,
                                                const Clock& clock, const Log& log) {
   auto d = std::make_unique<Private>(std::move(config), clock, log);
-  auto client = OpenAiClient::create(client_config(d->config), clock, log);
+  auto client = OpenAiClient::create(client_config(d->config, d->context), clock, log);
   if (!client) return client.error();
   d->client = std::move(*client);
-  d->mirrors = std::make_unique<Mirrors>(observer, make_store(d->config, *d, clock, log));
+  d->mirrors = std::make_unique<Mirrors>(observer, make_store(d->config, *d, clock, log), clock,
+                                         &d->context);
   if (!d->mirrors->has_store() && !d->config.location.empty()) {
     const WriteStatus file =
         d->mirrors->open_file(d->config.location, d->config.location_format, d->config.job_id);
@@ -257,8 +259,14 @@ Engine::Wait Engine::wait_finished(std::optional<TimePoint> deadline) {
 void Engine::expire() {
   d_->state.lock()->expired = true;
   d_->mirrors->stop_waiting();
-  for (PendingChunk& left : d_->dispatcher->flush())
-    d_->fail(left.chunk->info, out_of_time(std::move(left.last_failure)), left.attempts);
+  for (PendingChunk& left : d_->dispatcher->flush()) {
+    if (const auto answer = doubtful_answer(left)) {
+      d_->on_done(left.chunk->info, Transcription(*answer), left.attempts,
+                  d_->clock.now() - left.chunk->cut_at);
+    } else {
+      d_->fail(left.chunk->info, out_of_time(std::move(left.last_failure)), left.attempts);
+    }
+  }
 }
 
 void Engine::interrupt(bool interrupted) {
@@ -306,6 +314,7 @@ void Engine::update(const LiveSettings& settings) {
 EngineStats Engine::stats() const {
   EngineStats stats;
   stats.load = d_->dispatcher->load();
+  stats.max_delay = d_->mirrors->max_delay();
   auto s = d_->state.lock();
   for (const Private::Piece& piece : s->held) stats.load.waiting += piece.skipped ? 0 : 1;
   stats.state = s->job.state();

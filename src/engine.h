@@ -62,6 +62,7 @@ struct EngineStats {
   JobState state = JobState::kQueued;
   Counters counters;
   Dispatcher::Load load;
+  Nanoseconds max_delay{0};  // end of a chunk's audio to its result, told in order
 };
 
 class Engine {

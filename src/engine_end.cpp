@@ -198,7 +198,7 @@ void Engine::Private::on_done(const ChunkInfo& chunk, Transcription&& transcript
   if (chunk.index < kRejectedAlike) s->first_accepted = true;
   append(s, ChunkDone{std::make_shared<ChunkInfo>(chunk),
                       std::make_shared<Transcription>(std::move(transcription)), attempts, latency,
-                      false});
+                      false, clock.now()});
   maybe_end(s);
 }
 

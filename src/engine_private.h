@@ -129,6 +129,7 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
   Guarded<State> state;
   std::condition_variable changed;
 
+  CarriedContext context;
   std::unique_ptr<OpenAiClient> client;
   std::unique_ptr<Dispatcher> dispatcher;
   std::unique_ptr<Mirrors> mirrors;  // event thread; its store calls back until it is gone

@@ -1,5 +1,6 @@
 #include "mirrors.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace transcribe {
@@ -26,8 +27,9 @@ bool is_last(const Event& event) {
 
 }  // namespace
 
-Mirrors::Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store)
-    : observer_(observer), persistent_(std::move(store)) {}
+Mirrors::Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store,
+                 const Clock& clock, CarriedContext* context)
+    : observer_(observer), persistent_(std::move(store)), clock_(clock), context_(context) {}
 
 Result<OpenedJob, StoreRefusal> Mirrors::open_store(const JobIdentity& identity,
                                                     ResumePolicy policy, EarlierRun& earlier) {
@@ -122,6 +124,12 @@ void Mirrors::tell(const Event& event, const Counters& counters) {
 }
 
 void Mirrors::release(const Released& released, const Counters& counters) {
+  if (context_) context_->add(released);
+  const auto* done = released.outcome ? std::get_if<ChunkDone>(&*released.outcome) : nullptr;
+  if (done != nullptr && !done->resumed) {
+    const Nanoseconds delay = done->latency + (clock_.now() - done->answered_at);
+    max_delay_ = std::max(max_delay_.load(), delay.count());
+  }
   if (released.text && !text_truncated_) {
     if (text_.size() + released.text->text.size() <= kMaxEndText) {
       text_ += released.text->text;

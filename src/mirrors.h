@@ -4,6 +4,7 @@
 // Event thread only.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,6 +15,7 @@
 #include "job/earlier_run.h"
 #include "job/memory_job_store.h"
 #include "job/persistent_store.h"
+#include "transcript/carried_context.h"
 #include "transcript/joiner.h"
 #include "transcript/writer.h"
 
@@ -28,8 +30,10 @@ struct StoreNote {
 
 class Mirrors {
  public:
-  // `observer` outlives this object. Without a `store` the job does not survive the process.
-  Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store);
+  // What is passed by reference outlives this object. Without a `store` the job does not survive
+  // the process; `context`, if any, follows the transcript.
+  Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store, const Clock& clock,
+          CarriedContext* context = nullptr);
 
   bool has_store() const { return persistent_ != nullptr; }
   // Creates the job in the store or takes it over; `earlier` gets what need not be sent again.
@@ -56,6 +60,9 @@ class Mirrors {
   JobEnd tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled);
   void close(const JobEnd& end);
 
+  // Longest time from the end of a chunk's audio until its result was told. Any thread.
+  Nanoseconds max_delay() const { return Nanoseconds(max_delay_.load()); }
+
  private:
   void recover(Event& event);
   void release(const Released& released, const Counters& counters);
@@ -66,6 +73,9 @@ class Mirrors {
 
   EngineObserver& observer_;
   const std::unique_ptr<PersistentStore> persistent_;
+  const Clock& clock_;
+  CarriedContext* const context_;
+  std::atomic<Nanoseconds::rep> max_delay_{0};
   bool stored_ = false;  // it has the job
   bool resumed_ = false;
   bool store_failing_ = false;

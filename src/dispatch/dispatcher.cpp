@@ -142,7 +142,12 @@ void Dispatcher::Private::run_scheduler() {
     for (const PendingChunk& task : expired) {
       log.print(LogLevel::kInfo, "chunk %" G_GUINT64_FORMAT ": chunk-timeout while it waited",
                 task.chunk->info.index);
-      observer.on_failed(task.chunk->info, *task.last_failure, task.attempts);
+      if (const auto answer = doubtful_answer(task)) {
+        observer.on_done(task.chunk->info, Transcription(*answer), task.attempts,
+                         clock.now() - task.chunk->cut_at);
+      } else {
+        observer.on_failed(task.chunk->info, *task.last_failure, task.attempts);
+      }
     }
     if (!start_next(ready, now)) wait(now);
   }
@@ -260,6 +265,9 @@ void Dispatcher::Private::handle_failure(const FlightPtr& flight, Failure&& fail
               flight->attempt, failure.reason.c_str(), in_ms(verdict.delay));
     // The chunk stays in flight until the observer knows: its next attempt comes after this.
     observer.on_retry(flight->chunk->info, verdict.attempt, verdict.delay, failure);
+  } else if (failure.answer) {
+    report_done(flight, Transcription(*failure.answer));
+    return;
   } else {
     log.print(LogLevel::kInfo, "chunk %" G_GUINT64_FORMAT ": failed after %u attempts (%s)", index,
               flight->attempt, failure.reason.c_str());

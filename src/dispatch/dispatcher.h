@@ -33,8 +33,9 @@ class DispatchObserver {
                         const Failure& failure) noexcept = 0;
   virtual void on_done(const ChunkInfo& chunk, Transcription&& transcription, unsigned attempts,
                        Nanoseconds latency) noexcept = 0;
-  // No further attempt; `failure` is of severity kChunk or kJob. One of severity kJob concerns all
-  // chunks: the observer cancels, and nothing is started until it has (or has flushed).
+  // No further attempt, and no answer in doubt; `failure` is of severity kChunk or kJob. One of
+  // severity kJob concerns all chunks: the observer cancels, and nothing is started until it has
+  // (or has flushed).
   virtual void on_failed(const ChunkInfo& chunk, const Failure& failure,
                          unsigned attempts) noexcept = 0;
 };

@@ -37,6 +37,11 @@ struct PendingChunk {
   std::optional<Failure> last_failure;
 };
 
+// The answer in doubt that counts when the chunk is not sent again; null: none.
+inline std::shared_ptr<const Transcription> doubtful_answer(const PendingChunk& task) {
+  return task.last_failure ? task.last_failure->answer : nullptr;
+}
+
 class Schedule {
  public:
   Schedule(const DispatchLimits& limits, std::uint64_t seed,

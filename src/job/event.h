@@ -57,6 +57,7 @@ struct ChunkDone {
   unsigned attempts = 0;
   Nanoseconds latency{0};  // end of the chunk's audio to its text
   bool resumed = false;
+  TimePoint answered_at{};  // not with resumed ones
 };
 struct ChunkFailed {
   ChunkPtr chunk;

@@ -102,7 +102,32 @@ OpenAiClient::OpenAiClient(Config config, std::string url, std::unique_ptr<HttpC
 RequestSettings OpenAiClient::settings_for(const Chunk& chunk) const {
   RequestSettings settings = config_.request;
   settings.prompt = chunk.prompt;
+  if (!config_.context) return settings;
+  const std::string before = config_.context->before(chunk.info);
+  if (!settings.prompt.empty() && !before.empty()) settings.prompt += ' ';
+  settings.prompt += before;
   return settings;
+}
+
+OpenAiClient::Answer OpenAiClient::find_echo(std::uint64_t index) {
+  auto echoes = echoes_.lock();
+  const auto found = echoes->find(index);
+  return found == echoes->end() ? nullptr : found->second.lock();
+}
+
+Failure OpenAiClient::echo(const Chunk& chunk, unsigned attempt, Transcription&& answer) {
+  Failure failure;
+  failure.cause = Cause::kRead;
+  failure.reason = "prompt-echo";
+  failure.message =
+      "The service answered with the prompt instead of what was said; the chunk is sent once more, "
+      "without a prompt. If that happens often, use another context";
+  failure.http_status = 200;
+  failure.request_id = answer.request_id;
+  failure.maybe_processed = true;
+  failure.answer = std::make_shared<const Transcription>(std::move(answer));
+  (*echoes_.lock())[chunk.info.index] = failure.answer;
+  return conclude(chunk, attempt, std::move(failure));
 }
 
 std::optional<Failure> OpenAiClient::refuse(const Chunk& chunk) {
@@ -113,11 +138,30 @@ std::optional<Failure> OpenAiClient::refuse(const Chunk& chunk) {
 
 AttemptOutcome OpenAiClient::transcribe(const Chunk& chunk, unsigned attempt, Milliseconds timeout,
                                         const Cancellation& cancellation) {
-  const RequestSettings settings = settings_for(chunk);
+  RequestSettings settings = settings_for(chunk);
+  const Answer before = find_echo(chunk.info.index);
+  if (before) settings.prompt.clear();
+  AttemptOutcome outcome = send(chunk, attempt, settings, before != nullptr, timeout, cancellation);
+  if (auto* answer = std::get_if<Transcription>(&outcome)) {
+    const bool is_echo = config_.context && !settings.prompt.empty() &&
+                         config_.context->is_echo(answer->text, settings.prompt);
+    if (is_echo) return echo(chunk, attempt, std::move(*answer));
+  } else if (auto* failure = std::get_if<Failure>(&outcome); failure && before) {
+    // Once is enough.
+    if (failure->severity != Severity::kJob) outcome = *before;
+  }
+  return outcome;
+}
+
+AttemptOutcome OpenAiClient::send(const Chunk& chunk, unsigned attempt,
+                                  const RequestSettings& settings, bool without_prompt,
+                                  Milliseconds timeout, const Cancellation& cancellation) {
   const std::uint64_t index = chunk.info.index;
-  const HttpRequest request =
-      build_request(config_.service, settings, url_, chunk.pcm.get(), index, settings.prompt,
-                    idempotency_key(config_.job_id, index, chunk.info.sha256, settings));
+  RequestSettings keyed = settings;
+  keyed.prompt = chunk.prompt;
+  const HttpRequest request = build_request(
+      config_.service, settings, url_, chunk.pcm.get(), index, settings.prompt,
+      idempotency_key(config_.job_id, index, chunk.info.sha256, keyed, without_prompt));
   log_.print(LogLevel::kDebug,
              "chunk %" G_GUINT64_FORMAT ", attempt %u: POST %s, %" G_GSIZE_FORMAT " bytes", index,
              attempt, printable_url_.c_str(), total_size(request.body));

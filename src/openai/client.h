@@ -1,12 +1,15 @@
 // The Transcriber over HTTP: builds the request, sends it, reads or classifies the answer.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/guarded.h"
 #include "base/log.h"
 #include "http/client.h"
+#include "openai/prompt_context.h"
 #include "openai/request.h"
 #include "openai/transcriber.h"
 
@@ -19,6 +22,7 @@ class OpenAiClient final : public Transcriber {
     RequestSettings request;
     HttpClient::Config http;
     std::string job_id;
+    PromptContext* context = nullptr;  // with Context::kPrevious; outlives the client
   };
   // Fails when validate() refuses the settings or the HTTP client can't be set up.
   static Result<std::unique_ptr<OpenAiClient>> create(Config config, const Clock& clock,
@@ -33,8 +37,15 @@ class OpenAiClient final : public Transcriber {
   OpenAiClient(Config config, std::string url, std::unique_ptr<HttpClient> http, const Clock& clock,
                const Log& log);
 
+  using Answer = std::shared_ptr<const Transcription>;
+
   // As configured, with the chunk's own prompt.
   RequestSettings settings_for(const Chunk& chunk) const;
+  // The chunk's answer to an earlier attempt, when it was an echo.
+  Answer find_echo(std::uint64_t index);
+  Failure echo(const Chunk& chunk, unsigned attempt, Transcription&& answer);
+  AttemptOutcome send(const Chunk& chunk, unsigned attempt, const RequestSettings& settings,
+                      bool without_prompt, Milliseconds timeout, const Cancellation& cancellation);
   // Takes what must not be told out of a failure's texts, and logs it.
   Failure conclude(const Chunk& chunk, unsigned attempt, Failure failure) const;
 
@@ -45,6 +56,8 @@ class OpenAiClient final : public Transcriber {
   const Clock& clock_;
   const Log& log_;
   std::unique_ptr<HttpClient> http_;
+  // By chunk; the failure that was reported owns the answer.
+  Guarded<std::map<std::uint64_t, std::weak_ptr<const Transcription>>> echoes_;
 };
 
 }  // namespace transcribe

@@ -1,6 +1,7 @@
 // Why an attempt failed and what follows from it: the error taxonomy of the service. Pure.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -8,6 +9,8 @@
 #include "http/message.h"
 
 namespace transcribe {
+
+struct Transcription;
 
 // What the attempt's failure means for the chunk and the job.
 enum class Severity {
@@ -37,7 +40,8 @@ struct Failure {
   // For people: what happened and what they can do. Holds no secret.
   std::string message;
   // Short machine word, as in messages: "http-status", "network", "timeout", "tls", "refused",
-  // "invalid-response", "too-large", "chunk-timeout", "eos-timeout", "server-delay", "rejected".
+  // "invalid-response", "too-large", "chunk-timeout", "eos-timeout", "server-delay", "rejected",
+  // "prompt-echo".
   std::string reason;
   unsigned http_status = 0;  // 0: no answer
   std::string error_type;
@@ -51,6 +55,8 @@ struct Failure {
   bool slow_down = false;   // lower the group's rate
   bool retry_at_once = false;    // lost idle connection: no backoff
   bool maybe_processed = false;  // the body was sent: the service may have billed it
+  // An answer in doubt: it counts where none that is better follows.
+  std::shared_ptr<const Transcription> answer;
 };
 
 // For status 300 and up (and 1xx that ended there). `url` is printable_url(). `wall_now` dates

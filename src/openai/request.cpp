@@ -45,7 +45,8 @@ Fields make_fields(const RequestSettings& request, const std::string& prompt) {
   add("model", request.model);
   if (transcribes && !request.language.empty()) add("language", request.language);
   // A prompt that was set while running is left out where the service would refuse it.
-  if (!prompt.empty() && format != ResponseFormat::kDiarizedJson) add("prompt", prompt);
+  const bool wanted = request.context != Context::kNone && format != ResponseFormat::kDiarizedJson;
+  if (wanted && !prompt.empty()) add("prompt", prompt);
   add("response_format", wire_name(format));
   if (request.temperature) add("temperature", format_number(*request.temperature));
   if (transcribes) {
@@ -153,16 +154,19 @@ std::string settings_fingerprint(const RequestSettings& request) {
     digest.add(name);
     digest.add(value);
   }
+  if (request.context == Context::kPrevious) digest.add("context=previous");
   return digest.hex();
 }
 
 std::string idempotency_key(const std::string& job_id, std::uint64_t chunk_index,
-                            const std::string& pcm_sha256, const RequestSettings& request) {
+                            const std::string& pcm_sha256, const RequestSettings& request,
+                            bool without_prompt) {
   Digest digest;
   digest.add(job_id);
   digest.add(std::to_string(chunk_index));
   digest.add(pcm_sha256);
   digest.add(settings_fingerprint(request));
+  if (without_prompt) digest.add("without prompt");
   return digest.hex();
 }
 

@@ -17,6 +17,9 @@ enum class AuthScheme { kBearer, kApiKey, kNone };
 enum class Task { kTranscribe, kTranslate };
 enum class ResponseFormat { kAuto, kJson, kVerboseJson, kDiarizedJson };
 enum class ChunkingStrategy { kNone, kAuto };
+// What goes into the field `prompt`: nothing, the setting, or the setting and the end of the
+// transcript so far (prompt_context.h).
+enum class Context { kNone, kStatic, kPrevious };
 
 // Upper bound of a whole request body that OpenAI accepts.
 inline constexpr std::size_t kMaxBodyBytes = 26214400;
@@ -37,6 +40,7 @@ struct RequestSettings {
   std::vector<std::string> languages;
   std::vector<std::string> keywords;
   std::string prompt;
+  Context context = Context::kStatic;
   std::optional<double> temperature;
   ResponseFormat response_format = ResponseFormat::kAuto;
   bool segment_timestamps = false;
@@ -73,10 +77,12 @@ HttpRequest build_request(const ServiceSettings& service, const RequestSettings&
 std::size_t body_size(const RequestSettings& request, std::size_t pcm_bytes);
 
 // Hex SHA-256 of job id, chunk index, the PCM's digest and the request settings (without carried
-// context): the same for all attempts of a chunk, in this run and in a resumed one. OpenAI does not
-// promise to honour it; proxies and compatible servers may.
+// context): the same for all attempts of a chunk, in this run and in a resumed one, but for those
+// that leave the prompt out. OpenAI does not promise to honour it; proxies and compatible servers
+// may.
 std::string idempotency_key(const std::string& job_id, std::uint64_t chunk_index,
-                            const std::string& pcm_sha256, const RequestSettings& request);
+                            const std::string& pcm_sha256, const RequestSettings& request,
+                            bool without_prompt = false);
 // Hex SHA-256 of everything that shapes the answers (not the key, not the URL's secrets).
 std::string settings_fingerprint(const RequestSettings& request);
 

@@ -142,6 +142,11 @@ Problem check_formats(const RequestSettings& request) {
   if (format == ResponseFormat::kDiarizedJson && !request.prompt.empty()) {
     return Error{"prompt can't be combined with response-format=diarized-json: remove one"};
   }
+  if (format == ResponseFormat::kDiarizedJson && request.context == Context::kPrevious) {
+    return Error{
+        "context=previous can't be combined with response-format=diarized-json, which takes no "
+        "prompt: remove one"};
+  }
   return std::nullopt;
 }
 

@@ -70,6 +70,8 @@ ChunkDone resumed(std::uint64_t index) {
   return done;
 }
 
+const SystemClock system_clock;
+
 struct Place {
   Place() : path(g_dir_make_tmp("mirrors-XXXXXX", nullptr)) {}
   ~Place() {
@@ -92,7 +94,7 @@ START_TEST(unreadable_result_makes_the_transcript_incomplete) {
   const Place place;
   Recorder recorder;
   std::size_t recorded = 0;
-  Mirrors mirrors(recorder, std::make_unique<Store>(recorded));
+  Mirrors mirrors(recorder, std::make_unique<Store>(recorded), system_clock);
   EarlierRun earlier;
   ck_assert(mirrors.open_store({}, ResumePolicy::kAuto, earlier).ok());
   ck_assert(mirrors.open_file(place.file(name), TranscriptFormat::kAuto, "job").ok());
@@ -131,7 +133,7 @@ START_TEST(results_are_kept_for_those_who_read_them) {
     const Place place;
     Recorder recorder;
     const std::size_t before = testing::open_files();
-    Mirrors mirrors(recorder, nullptr);
+    Mirrors mirrors(recorder, nullptr, system_clock);
     if (one.name != nullptr)
       ck_assert(mirrors.open_file(place.file(one.name), TranscriptFormat::kAuto, "job").ok());
     for (std::uint64_t i = 0; i < 20; i++)

@@ -175,6 +175,85 @@ START_TEST(prompt_belongs_to_the_chunk) {
 }
 END_TEST
 
+// Says what it is told to.
+class FixedContext final : public PromptContext {
+ public:
+  std::string before(const ChunkInfo&) override { return text; }
+  bool is_echo(const std::string& answer, const std::string& prompt) const override {
+    return answer == "echo" && !prompt.empty();
+  }
+  std::string text;
+};
+
+START_TEST(context_goes_behind_the_prompt) {
+  Fixture fixture;
+  FixedContext context;
+  fixture.config.request.context = Context::kPrevious;
+  fixture.config.context = &context;
+  Chunk chunk = make_chunk(0);
+  fixture.succeed(chunk);
+  ck_assert(fixture.last_request().fields("prompt").empty());
+  const std::string key = fixture.last_request().header("Idempotency-Key");
+  context.text = "said before";
+  fixture.succeed(chunk);
+  check_same(fixture.last_request().field("prompt"), "said before");
+  // What was carried is not a setting.
+  check_same(fixture.last_request().header("Idempotency-Key"), key);
+  chunk.prompt = "Names";
+  fixture.succeed(chunk);
+  check_same(fixture.last_request().field("prompt"), "Names said before");
+  fixture.check_legal();
+}
+END_TEST
+
+START_TEST(no_context_means_no_prompt) {
+  Fixture fixture;
+  fixture.config.request.context = Context::kNone;
+  Chunk chunk = make_chunk(0);
+  chunk.prompt = "Names";
+  fixture.succeed(chunk);
+  ck_assert(fixture.last_request().fields("prompt").empty());
+}
+END_TEST
+
+// An answer that is the prompt again is kept; the next attempt has no prompt, and a better answer
+// counts, or the first after all.
+START_TEST(echo_is_sent_again_without_prompt) {
+  Fixture fixture;
+  FixedContext context;
+  context.text = "said before";
+  fixture.config.request.context = Context::kPrevious;
+  fixture.config.context = &context;
+  Chunk chunk = make_chunk(7);
+  chunk.prompt = "Names";
+  fixture.answer(json_answer(R"({"text": "echo"})"));
+  const Failure failure = fixture.fails(chunk);
+  ck_assert(failure.severity == Severity::kRetry && failure.answer);
+  check_same(failure.reason, "prompt-echo");
+  check_same(failure.answer->text, "echo");
+  const std::string key = fixture.last_request().header("Idempotency-Key");
+  switch (_i) {
+    case 0:
+      fixture.answer(json_answer(R"({"text": "better"})"));
+      check_same(fixture.succeed(chunk).text, "better");
+      break;
+    case 1:
+      check_same(fixture.succeed(chunk).text, "echo");
+      break;
+    case 2:
+      fixture.answer(fake::Answer::error(503, "overloaded"));
+      check_same(fixture.succeed(chunk).text, "echo");
+      break;
+    case 3:
+      fixture.answer(fake::Answer::error(401, "invalid_api_key"));
+      ck_assert(fixture.fails(chunk).severity == Severity::kJob);
+      break;
+  }
+  ck_assert(fixture.last_request().fields("prompt").empty());
+  ck_assert(fixture.last_request().header("Idempotency-Key") != key);
+}
+END_TEST
+
 START_TEST(azure_urls_and_keys_work) {
   Fixture fixture;
   const std::string root = fixture.service.url().substr(0, fixture.service.url().rfind("/v1"));
@@ -362,6 +441,9 @@ Suite* make_suite() {
   tcase_add_test(tcase, verbose_answer_is_read_and_cut_at_the_payload);
   tcase_add_test(tcase, idempotency_key_belongs_to_the_chunk);
   tcase_add_test(tcase, prompt_belongs_to_the_chunk);
+  tcase_add_test(tcase, context_goes_behind_the_prompt);
+  tcase_add_test(tcase, no_context_means_no_prompt);
+  tcase_add_loop_test(tcase, echo_is_sent_again_without_prompt, 0, 4);
   tcase_add_test(tcase, azure_urls_and_keys_work);
   tcase_add_test(tcase, translations_go_to_their_path);
   tcase_add_test(tcase, what_is_too_large_is_not_sent);
