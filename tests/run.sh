@@ -95,7 +95,8 @@ if [ -n "$full" ]; then
   configure build-thread -Db_sanitize=thread -Doptimization=g
   run build-thread --suite unit --timeout-multiplier 20
   configure build-plain
-  run build-plain --setup valgrind --suite unit --suite element
+  # It is slow enough without the long loops.
+  TRANSCRIBE_FULL='' run build-plain --setup valgrind --suite unit --suite element
   configure build-release --buildtype=release -Dwerror=false
   run build-release --benchmark --verbose
 fi
