@@ -377,6 +377,8 @@ Chunker::Config make_chunker_config(const SinkSettings& settings, bool live,
   // The default of the overlap fits into every minimum: no sample lies in three chunks.
   const std::uint64_t most = std::max<std::uint64_t>(config.min_frames, 1) - 1;
   config.overlap_frames = std::min(to_frames(settings.forced_overlap), most / 2) / 2 * 2;
+  config.skip_silence = settings.skip_silence;
+  config.silence_frames = to_frames(settings.silence_duration);
   config.speech_threshold = settings.speech_threshold;
   config.pause_frames = to_frames(settings.pause_duration);
   if (live && settings.pause_duration == 0) config.pause_frames = to_frames(300 * GST_MSECOND);

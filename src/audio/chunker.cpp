@@ -18,7 +18,7 @@ constexpr std::uint64_t kIsland = 50;
 constexpr std::uint64_t kIslandWait = 2 * kSampleRate;
 constexpr std::uint64_t kTail = SpeechDetector::kHangOver * kSpeechFrame + Chunker::kPadding;
 // What an onset needs of the samples before it.
-constexpr std::uint64_t kRing = Chunker::kPadding + kSpeechFrame;
+constexpr std::uint64_t kRing = Chunker::kPadding + SpeechDetector::kOnset * kSpeechFrame;
 
 BytesPtr to_bytes(std::vector<std::int16_t> samples) {
   if constexpr (std::endian::native == std::endian::big) {
@@ -121,6 +121,8 @@ Chunker::State::State(const Config& settings, Emit consumer)
     config.overlap_frames = 0;
     config.skip_silence = false;
   }
+  // A core begins with as much as that.
+  if (config.max_frames < kRing) config.skip_silence = false;
   restart(0);
 }
 
@@ -270,9 +272,11 @@ bool Chunker::State::silence_is_long() const {
 }
 
 void Chunker::State::close_for_silence() {
-  if (!is_silent()) {
-    const std::uint64_t end = std::max(voiced_end + kTail, shared_until);
-    emit_until(std::min(end, position()), CutReason::kSilence);
+  const std::uint64_t begin = core_begin / kSpeechFrame;
+  const std::uint64_t end = detector.end_of_speech(begin);
+  if (end > begin || shared_until > core_begin) {
+    emit_until(std::min(std::max(end * kSpeechFrame + kTail, shared_until), position()),
+               CutReason::kSilence);
   }
   begin_skipping();
 }
@@ -283,7 +287,12 @@ void Chunker::State::begin_skipping() {
 }
 
 void Chunker::State::begin_core() {
-  const std::uint64_t onset = position() - kSpeechFrame;
+  const auto frames = detector.frames();
+  const auto ring = frames.last(std::min<std::size_t>(frames.size(), SpeechDetector::kOnset));
+  const auto voiced =
+      std::find_if(ring.begin(), ring.end(), [](const SpeechFrame& frame) { return frame.voiced; });
+  const std::uint64_t onset =
+      position() - static_cast<std::uint64_t>(ring.end() - voiced) * kSpeechFrame;
   const std::uint64_t begin = std::max(core_begin, onset - std::min(onset, kPadding));
   skipping = false;
   emit_skipped(begin);

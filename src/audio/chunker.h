@@ -44,7 +44,7 @@ class Chunker {
     bool first_pause = false;
     // What two pieces share at a forced cut, half of it on each side; at most min_frames counts.
     std::uint64_t overlap_frames = 0;
-    bool skip_silence = false;
+    bool skip_silence = false;                   // not with max_frames below 0.8 s, nor with kFixed
     std::uint64_t silence_frames = kSampleRate;  // longest span without speech within a piece
     double speech_threshold = 8;                 // dB
   };

@@ -10,10 +10,21 @@ namespace {
 // In 0.01 dB of full scale, a square wave of the greatest amplitude. Digital silence has no
 // background that could tell speech from dither.
 constexpr int kInaudible = -7000;
-// Between these spreads of the level a stretch is neither nothing but noise nor speech that stands
-// out from it.
+// Between these spreads of the level a stretch is neither nothing but background nor speech that
+// stands out from it. Only when it lasts: the spread passes through them when speech is over.
 constexpr int kOnlyNoise = 800;
-constexpr int kStandsOut = 2000;
+constexpr int kStandsOut = 1500;
+constexpr int kCloseFor = 10;  // judgements of the spread
+// A background that varies less than the threshold allows for: what is so far above the variation
+// is not of it.
+constexpr int kMargin = 120;
+constexpr int kMostLowered = 600;
+// A lone beat of music is neither that far above the threshold nor that long: so many frames of
+// kOnset. A steady background has no beats.
+constexpr int kStrong = 600;
+constexpr int kDense = 20;
+constexpr int kDenseWhenSteady = 5;
+constexpr std::uint64_t kOnsetMask = (std::uint64_t{1} << SpeechDetector::kOnset) - 1;
 // Bits behind the point of a power.
 constexpr int kPowerFraction = 8;
 
@@ -45,7 +56,9 @@ static_assert(level_of(std::uint64_t{1} << (20 + kPowerFraction)) == -3010);
 }  // namespace
 
 SpeechDetector::SpeechDetector(double threshold)
-    : threshold_(static_cast<int>(std::lround(threshold * 100))) {}
+    : threshold_(static_cast<int>(std::lround(threshold * 100))) {
+  restart(0);
+}
 
 void SpeechDetector::restart(std::uint64_t position) {
   frames_.clear();
@@ -58,7 +71,11 @@ void SpeechDetector::restart(std::uint64_t position) {
   plain_squares_ = 0;
   heard_ = 0;
   audible_ = false;
+  steadiest_.fill(kStandsOut);
+  threshold_now_ = threshold_;
   too_close_ = false;
+  close_for_ = 0;
+  raised_ = 0;
   since_voiced_ = kHangOver;
   recent_.fill(0);
   minima_.clear();
@@ -136,9 +153,12 @@ void SpeechDetector::finish_frame() {
   frame.own_level = static_cast<std::int16_t>(level_of(power));
   frame.level = static_cast<std::int16_t>(level);
   judge(frame, floor);
+  raised_ = (raised_ << 1 | (frame.raised ? 1 : 0)) & kOnsetMask;
+  frame.voiced = frame.voiced || (frame.raised && std::popcount(raised_) >= dense());
   since_voiced_ = frame.voiced ? 0 : since_voiced_ + 1;
   frame.speech = since_voiced_ <= kHangOver;
   frames_.push_back(frame);
+  if (frame.voiced) mark_onset();
 
   // A stream that opens with speech has nothing to stand out from until its first dip.
   if (heard_ == kFirstJudgement || (heard_ <= kFloorFrames && floor < old_floor))
@@ -167,13 +187,45 @@ void SpeechDetector::judge_spread() {
   int high = kBins - 1;
   for (std::uint64_t above = histogram_[high]; above <= outside;) above += histogram_[--high];
   const int spread = (high - low) * kBin;
-  too_close_ = spread >= kOnlyNoise && spread < kStandsOut;
+  if (heard_ >= kFloorFrames) {
+    int& least = steadiest_[heard_ / kSpreadFrames % steadiest_.size()];
+    least = heard_ % kSpreadFrames == 0 ? spread : std::min(least, spread);
+    const int variation = *std::min_element(steadiest_.begin(), steadiest_.end());
+    threshold_now_ = std::clamp(variation + kMargin, threshold_ - kMostLowered, threshold_);
+  }
+  close_for_ = spread >= kOnlyNoise && spread < kStandsOut ? close_for_ + 1 : 0;
+  too_close_ = close_for_ >= kCloseFor;
+}
+
+int SpeechDetector::dense() const {
+  return threshold_now_ < threshold_ ? kDenseWhenSteady : kDense;
+}
+
+bool SpeechDetector::is_raised(int level, int floor) const {
+  return level > std::max(floor + threshold_now_, kInaudible);
 }
 
 void SpeechDetector::judge(SpeechFrame& frame, int floor) const {
-  const int least = std::max(floor + threshold_, kInaudible);
-  frame.loud = frame.loud || frame.own_level > least;
-  frame.voiced = frame.voiced || frame.level > (too_close_ ? kInaudible : least);
+  frame.floor = static_cast<std::int16_t>(floor);
+  frame.loud = frame.loud || frame.own_level > std::max(floor + threshold_, kInaudible);
+  frame.raised = frame.raised || is_raised(frame.level, floor);
+  frame.open = frame.open || (too_close_ && frame.level > kInaudible);
+  frame.voiced = frame.voiced || frame.open || is_raised(frame.level, floor + kStrong);
+}
+
+// What was raised just before is the beginning of it.
+void SpeechDetector::mark_onset() {
+  const std::size_t begin = frames_.size() - std::min<std::size_t>(frames_.size(), kOnset);
+  bool changed = false;
+  std::uint64_t since_voiced = kHangOver;
+  for (std::size_t i = begin; i < frames_.size(); ++i) {
+    SpeechFrame& frame = frames_[i];
+    changed = changed || (frame.raised && !frame.voiced);
+    frame.voiced = frame.voiced || frame.raised;
+    since_voiced = frame.voiced ? 0 : since_voiced + 1;
+    frame.speech = frame.speech || since_voiced <= kHangOver;
+  }
+  if (changed) ++revision_;
 }
 
 void SpeechDetector::judge_again(int floor) {
@@ -185,6 +237,25 @@ void SpeechDetector::judge_again(int floor) {
     frame.speech = frame.speech || since_voiced <= kHangOver;
   }
   since_voiced_ = std::min(since_voiced_, since_voiced);
+}
+
+std::uint64_t SpeechDetector::end_of_speech(std::uint64_t begin) const {
+  int lowest = INT16_MAX;
+  std::uint64_t raised = 0;  // of the frames behind, the nearest in the lowest bit
+  for (std::size_t i = frames_.size(); i > 0; --i) {
+    const SpeechFrame& frame = frames_[i - 1];
+    const std::uint64_t number = first_frame_ + i;
+    if (number <= begin) break;
+    lowest = std::min<int>(lowest, frame.level);
+    const int floor = std::max<int>(frame.floor, lowest);
+    raised = (raised << 1 | (frame.raised && is_raised(frame.level, floor) ? 1 : 0)) & kOnsetMask;
+    if (!frame.voiced) continue;
+    if (frame.open) return number;
+    if (std::popcount(raised) >= dense() ||
+        ((raised & 1) && is_raised(frame.level, floor + kStrong)))
+      return number + static_cast<std::uint64_t>(63 - std::countl_zero(raised));
+  }
+  return begin;
 }
 
 }  // namespace transcribe

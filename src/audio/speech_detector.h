@@ -26,8 +26,11 @@ struct SpeechFrame {
   std::uint32_t power = 0;     // mean square within the band
   std::int16_t own_level = 0;  // of these 10 ms, in 0.01 dB of full scale
   std::int16_t level = 0;      // of the last 50 ms
+  std::int16_t floor = 0;      // the background then
   bool loud = false;           // these 10 ms stand out from the background: no part of a pause
-  bool voiced = false;         // the last 50 ms do, or it can't be told
+  bool raised = false;         // the last 50 ms do
+  bool open = false;           // it can't be told
+  bool voiced = false;         // raised, and no lone beat of music; or it can't be told
   bool speech = false;         // voiced, or at most 200 ms behind such a frame
 };
 
@@ -55,6 +58,11 @@ class SpeechDetector {
   // Number of frames()[0].
   std::uint64_t first_frame() const { return first_frame_; }
   void forget_before(std::uint64_t frame);
+  // Frames that a voiced frame may turn into voiced ones, itself included.
+  static constexpr std::uint64_t kOnset = 50;
+  // Number of the frame behind the last voiced one from `begin` on that stands out from what has
+  // followed, too: what set in and stayed is background. `begin` when there is none.
+  std::uint64_t end_of_speech(std::uint64_t begin) const;
   unsigned revision() const { return revision_; }
 
   // Frames since restart().
@@ -80,10 +88,14 @@ class SpeechDetector {
   int floor_with(int level);
   void count_level(int level);
   void judge_spread();
-  void judge(SpeechFrame& frame, int floor) const;  // adds marks, takes none away
+  int dense() const;
+  bool is_raised(int level, int floor) const;
+  // Both add marks and take none away.
+  void judge(SpeechFrame& frame, int floor) const;
   void judge_again(int floor);
+  void mark_onset();
 
-  const int threshold_;
+  const int threshold_;  // this and all levels in 0.01 dB
   std::vector<SpeechFrame> frames_;
   std::uint64_t first_frame_ = 0;
   unsigned revision_ = 0;
@@ -98,7 +110,11 @@ class SpeechDetector {
 
   std::uint64_t heard_ = 0;
   bool audible_ = false;
+  std::array<int, 3> steadiest_{};                  // least spreads of the last 30 s, of 10 s each
+  int threshold_now_ = 0;                           // lower where the background is steady
+  int close_for_ = 0;                               // judgements of the spread
   bool too_close_ = false;                          // speech and background
+  std::uint64_t raised_ = 0;                        // of the last frames, a bit each
   std::uint64_t since_voiced_ = kHangOver;          // frames
   std::array<std::uint64_t, 5> recent_{};           // powers that a level averages
   std::deque<Level> minima_;                        // rising levels; the front is the floor

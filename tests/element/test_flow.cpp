@@ -159,7 +159,8 @@ GST_START_TEST(test_automatic_sizes) {
   const bool live = __i__ == 0;
   for (const char* split : {"fixed", "pause"}) {
     FakeService service;
-    auto pipeline = SinkPipeline::with_source(service.url(), std::string("split=") + split);
+    auto pipeline =
+        SinkPipeline::with_source(service.url(), std::string("skip-silence=false split=") + split);
     g_object_set(pipeline.source(), "is-live", live, nullptr);
     pipeline.set_state(GST_STATE_PLAYING);
     for (unsigned i = 0; i < 65; i++) pipeline.push(noise(kSecond, i), i * GST_SECOND);

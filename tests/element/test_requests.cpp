@@ -564,7 +564,7 @@ GST_END_TEST;
 
 GST_START_TEST(test_starts_once_it_is_put_right) {
   FakeService service;
-  PadFeed feed(service.url(), "language-code=en languages=<fr>");
+  PadFeed feed(service.url(), "split=fixed language-code=en languages=<fr>");
   ck_assert_int_eq(feed.pipeline().try_state(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
   feed.pipeline().set_state(GST_STATE_NULL);
   g_object_set(feed.pipeline().sink(), "language-code", nullptr, nullptr);

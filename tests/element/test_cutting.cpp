@@ -1,0 +1,252 @@
+// Where chunks are cut, with the settings that people use: pauses, forced cuts, skipped silence.
+// Whatever the buffers are, every sample is sent or told as skipped, and has its place in time.
+#include <gst/gst.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "fake_service.h"
+#include "pad_feed.h"
+
+#include <gst/check/gstcheck.h>
+
+using namespace transcribe::testing;
+
+namespace {
+
+using Samples = std::vector<std::int16_t>;
+
+constexpr std::uint64_t kSecond = 16000;
+constexpr GstClockTime kStart = 5000 * GST_SECOND;
+
+void add(Samples& samples, std::uint64_t milliseconds, int amplitude) {
+  static std::minstd_rand random(1);
+  for (std::uint64_t i = 0; i < milliseconds * kSecond / 1000; i++)
+    samples.push_back(
+        static_cast<std::int16_t>(static_cast<int>(random() % (2 * amplitude + 1)) - amplitude));
+}
+
+// Syllables, without a pause.
+void add_speech(Samples& samples, std::uint64_t milliseconds) {
+  for (std::uint64_t at = 0; at < milliseconds; at += 350) {
+    add(samples, 280, 7000);
+    add(samples, 70, 60);
+  }
+}
+
+Samples talk() {
+  Samples samples;
+  add(samples, 4000, 60);
+  add_speech(samples, 5600);
+  add(samples, 400, 60);
+  add_speech(samples, 9100);
+  add(samples, 6000, 60);
+  add_speech(samples, 2100);
+  add(samples, 5000, 60);
+  return samples;
+}
+
+struct Told {
+  std::uint64_t begin = 0;  // in frames
+  std::uint64_t end = 0;
+  bool skipped = false;
+  bool context = false;
+  Samples sent;
+  bool operator==(const Told&) const = default;
+};
+
+std::uint64_t frame_of(GstClockTime time) {
+  return gst_util_uint64_scale_round(time - kStart, kSecond, GST_SECOND);
+}
+
+// By chunk index; fails when what was sent is not what lies there in the input.
+std::vector<Told> told(const SinkPipeline& pipeline, const FakeService& service,
+                       const Samples& input) {
+  std::map<std::uint64_t, const Request*> requests;
+  const auto all = service.requests();
+  for (const Request& request : all) requests[*request.chunk - 1] = &request;
+  std::map<std::uint64_t, Told> chunks;
+  const auto take = [&](const GstStructure* message, bool skipped) {
+    Told chunk;
+    const GstClockTime timestamp = uint64_field(message, "timestamp");
+    chunk.begin = frame_of(timestamp);
+    chunk.end = frame_of(timestamp + uint64_field(message, "duration") + 1);
+    chunk.skipped = skipped;
+    chunk.context = gst_structure_has_field(message, "payload-timestamp");
+    const std::uint64_t index = uint64_field(message, "chunk-index");
+    ck_assert_int_eq(requests.contains(index), !skipped);
+    if (!skipped) {
+      std::uint64_t begin = chunk.begin;
+      std::uint64_t end = chunk.end;
+      if (chunk.context) {
+        const GstClockTime payload = uint64_field(message, "payload-timestamp");
+        begin = frame_of(payload);
+        end = frame_of(payload + uint64_field(message, "payload-duration") + 1);
+      }
+      chunk.sent = *requests[index]->samples;
+      ck_assert_uint_eq(chunk.sent.size(), end - begin);
+      ck_assert(std::equal(chunk.sent.begin(), chunk.sent.end(),
+                           input.begin() + static_cast<std::ptrdiff_t>(begin)));
+    }
+    ck_assert(chunks.emplace(index, std::move(chunk)).second);
+  };
+  for (const GstStructure* message : pipeline.named("openaitranscribe/chunk-queued"))
+    take(message, false);
+  for (const GstStructure* message : pipeline.named("openaitranscribe/chunk-skipped")) {
+    ck_assert_str_eq(gst_structure_get_string(message, "reason"), "silence");
+    take(message, true);
+  }
+
+  std::vector<Told> list;
+  std::uint64_t position = 0;
+  for (auto& [index, chunk] : chunks) {
+    ck_assert_uint_eq(index, list.size());
+    ck_assert_uint_eq(chunk.begin, position);
+    position = chunk.end;
+    list.push_back(std::move(chunk));
+  }
+  ck_assert_uint_eq(position, input.size());
+  return list;
+}
+
+std::vector<Told> heard_of(const Samples& input, const std::string& properties,
+                           std::size_t buffer) {
+  FakeService service;
+  PadFeed feed(service.url(), properties);
+  feed.play();
+  feed.caps(SinkPipeline::kMono16k);
+  feed.segment(time_segment(0));
+  for (std::size_t at = 0; at < input.size(); at += buffer) {
+    const std::size_t end = std::min(input.size(), at + buffer);
+    feed.samples({input.begin() + static_cast<std::ptrdiff_t>(at),
+                  input.begin() + static_cast<std::ptrdiff_t>(end)},
+                 kStart + gst_util_uint64_scale_round(at, GST_SECOND, kSecond));
+  }
+  ck_assert_int_eq(feed.end(), GST_MESSAGE_EOS);
+  auto list = told(feed.pipeline(), service, input);
+
+  std::uint64_t skipped = 0;
+  std::uint64_t frames = 0;
+  for (const Told& chunk : list) {
+    skipped += chunk.skipped;
+    if (chunk.skipped) frames += chunk.end - chunk.begin;
+  }
+  ck_assert_uint_eq(feed.pipeline().stat("chunks-skipped-silence"), skipped);
+  ck_assert_uint_eq(feed.pipeline().stat("chunks-submitted"), list.size() - skipped);
+  const GstClockTime time = gst_util_uint64_scale_round(frames, GST_SECOND, kSecond);
+  ck_assert_uint_le(feed.pipeline().stat("audio-skipped"), time);
+  ck_assert_uint_ge(feed.pipeline().stat("audio-skipped") + list.size(), time);
+  return list;
+}
+
+std::uint64_t milliseconds(std::uint64_t frames) { return frames * 1000 / kSecond; }
+
+constexpr const char* kShort = "min-chunk-duration=2000000000 max-chunk-duration=7000000000 ";
+
+}  // namespace
+
+GST_START_TEST(test_silence_is_told) {
+  const auto list = heard_of(talk(), "", 1600);
+  // 4.0-19.1 and 25.1-27.2 with padding.
+  ck_assert_uint_eq(list.size(), 5);
+  for (std::size_t i = 0; i < list.size(); i++) ck_assert_int_eq(list[i].skipped, i % 2 == 0);
+  ck_assert_uint_eq(milliseconds(list[0].end), 3700);
+  ck_assert_uint_ge(milliseconds(list[1].end), 19400);
+  ck_assert_uint_le(milliseconds(list[1].end), 19600);
+  ck_assert_uint_eq(milliseconds(list[2].end), 24800);
+}
+GST_END_TEST;
+
+GST_START_TEST(test_silence_is_sent) {
+  for (const Told& chunk : heard_of(talk(), "skip-silence=false", 1600)) ck_assert(!chunk.skipped);
+  for (const Told& chunk : heard_of(talk(), "silence-duration=20000000000", 1600))
+    ck_assert(!chunk.skipped || chunk.begin > 27 * kSecond);
+}
+GST_END_TEST;
+
+GST_START_TEST(test_forced_cuts_share_audio) {
+  const auto list = heard_of(talk(), kShort, 1600);
+  ck_assert_uint_gt(
+      std::count_if(list.begin(), list.end(), [](const Told& chunk) { return chunk.context; }), 1);
+  for (const Told& chunk : heard_of(talk(), std::string(kShort) + "forced-overlap=0", 1600))
+    ck_assert(!chunk.context);
+}
+GST_END_TEST;
+
+GST_START_TEST(test_buffers_do_not_matter) {
+  const Samples input = talk();
+  for (const char* properties : {"", kShort}) {
+    const auto reference = heard_of(input, properties, input.size());
+    for (const std::size_t buffer : {std::size_t{333}, std::size_t{1024}, std::size_t{48000}})
+      ck_assert(heard_of(input, properties, buffer) == reference);
+  }
+}
+GST_END_TEST;
+
+// Stopped in the middle and started again: the same chunks, so only the rest is sent.
+GST_START_TEST(test_the_same_chunks_after_a_resume) {
+  const Samples input = talk();
+  char* directory = g_dir_make_tmp("cutting-XXXXXX", nullptr);
+  const std::string job = std::string(kShort) + "job-id=talk journal-directory=" + directory + " ";
+  const auto push = [&](PadFeed& feed) {
+    feed.play();
+    feed.caps(SinkPipeline::kMono16k);
+    feed.segment(time_segment(0));
+    feed.samples(input, kStart);
+  };
+  const auto reference = heard_of(input, kShort, input.size());
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    Answer answer;
+    if (*request.chunk > 4 && request.attempt == 1) answer.gate = "never";
+    return answer;
+  });
+  {
+    PadFeed feed(service.url(), job);
+    push(feed);
+    while (feed.pipeline().stat("chunks-completed") == 0) g_thread_yield();
+    feed.pipeline().set_state(GST_STATE_NULL);
+  }
+  {
+    PadFeed feed(service.url(), job);
+    push(feed);
+    ck_assert_int_eq(feed.end(), GST_MESSAGE_EOS);
+    ck_assert_uint_ge(feed.pipeline().stat("chunks-resumed"), 1);
+    ck_assert_uint_eq(feed.pipeline().stat("chunks-completed"),
+                      std::count_if(reference.begin(), reference.end(),
+                                    [](const Told& chunk) { return !chunk.skipped; }));
+    for (const Request& request : service.requests())
+      ck_assert(*request.samples == reference[*request.chunk - 1].sent);
+  }
+  for (const char* other : {"skip-silence=false", "forced-overlap=500000000",
+                            "silence-duration=2000000000", "speech-threshold=9"}) {
+    PadFeed feed(service.url(), job + other);
+    feed.play();
+    feed.caps(SinkPipeline::kMono16k);
+    feed.segment(time_segment(0));
+    ck_assert_int_eq(feed.end(), GST_MESSAGE_ERROR);
+    ck_assert(
+        g_error_matches(feed.pipeline().error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
+  }
+  ::remove((std::string(directory) + "/talk.jsonl").c_str());
+  ::remove(directory);
+  g_free(directory);
+}
+GST_END_TEST;
+
+static Suite* cutting_suite(void) {
+  Suite* suite = suite_create("cutting");
+  TCase* tests = tcase_create("general");
+  suite_add_tcase(suite, tests);
+  tcase_add_test(tests, test_silence_is_told);
+  tcase_add_test(tests, test_silence_is_sent);
+  tcase_add_test(tests, test_forced_cuts_share_audio);
+  tcase_add_test(tests, test_buffers_do_not_matter);
+  tcase_add_test(tests, test_the_same_chunks_after_a_resume);
+  return suite;
+}
+GST_CHECK_MAIN(cutting);
