@@ -127,6 +127,13 @@ bool SinkJob::prepare() {
                          printable_url(service.base_url).c_str()),
                         (nullptr));
   }
+  if (settings.job_id.empty() && settings.redis_uri.empty() &&
+      !settings.journal_directory.empty()) {
+    GST_ELEMENT_WARNING(sink_, RESOURCE, SETTINGS,
+                        ("journal-directory is set without job-id: every start is a new job; set "
+                         "job-id to go on with it after an interruption"),
+                        (nullptr));
+  }
   return true;
 }
 

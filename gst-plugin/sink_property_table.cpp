@@ -25,8 +25,8 @@ constexpr Effect kLive = Effect::kPlaying;
 const Property kProperties[] = {
     // Service
     {"base-url", "Base URL",
-     "URL of the service up to and without /audio/transcriptions, may carry a query; default: "
-     "environment OPENAI_BASE_URL, else OpenAI",
+     "URL of the service up to and including /v1, without /audio/transcriptions; may carry a "
+     "query; default: environment OPENAI_BASE_URL, else OpenAI",
      Text{&S::base_url, effective_base_url, kDefaultBaseUrl}},
     {"api-key", "API key",
      "Key for the service, never readable; default: environment OPENAI_API_KEY. Needed for "

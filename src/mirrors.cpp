@@ -220,8 +220,10 @@ JobEnd Mirrors::tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled) {
     if (const Status status = persistent_->finish(); !status) {
       end.unstored = status.error().message;
       // Told already, or it is not ours.
-      const bool told = store_off_ || outage_told_ || end.reason == JobReason::kTakenOver;
-      if (!told) note_store(status);
+      const bool told = store_off_ || end.reason == JobReason::kTakenOver;
+      if (!told && !outage_told_) note_store(status);
+      // What was promised at the outage did not come true; where it must be, the end is an error.
+      if (!told && outage_told_ && !end.must_be_stored) observer_.on_store_error(end.unstored);
     } else if (outage_told_ || store_failing_) {
       observer_.on_store_recovered();
     }

@@ -57,6 +57,13 @@ Verdict bad_chunk(std::string what, std::string advice) {
   return {Severity::kChunk, Cause::kWrite, std::move(what), std::move(advice)};
 }
 
+constexpr char kCheckUrl[] =
+    "Check base-url (up to and including /v1, without /audio/transcriptions)";
+
+bool translates(const std::string& url) {
+  return g_str_has_suffix(url.c_str(), "/audio/translations") != FALSE;
+}
+
 Verdict judge_job_wide(const HttpResponse& response, const ErrorBody& body, const std::string& url,
                        bool& applies) {
   applies = true;
@@ -89,7 +96,7 @@ Verdict judge_job_wide(const HttpResponse& response, const ErrorBody& body, cons
                 "Check model, and that api-key may use it."};
       }
       return {Severity::kJob, Cause::kNotFound, "Nothing was found at " + url,
-              "Check base-url (most end in /v1) and model."};
+              std::string(kCheckUrl) + (translates(url) ? ", model and task." : " and model.")};
     default:
       break;
   }
@@ -103,7 +110,7 @@ Verdict judge_job_wide(const HttpResponse& response, const ErrorBody& body, cons
   return {};
 }
 
-Verdict judge_chunk(const HttpResponse& response, const ErrorBody& body) {
+Verdict judge_chunk(const HttpResponse& response, const ErrorBody& body, const std::string& url) {
   const unsigned status = response.status;
   switch (status) {
     case 408:
@@ -124,6 +131,9 @@ Verdict judge_chunk(const HttpResponse& response, const ErrorBody& body) {
                        "Lower requests-per-second or max-parallel.");
     case 498:
       return transient(Cause::kWrite, "The service has no capacity left", "Try again later.");
+    case 501:
+      return transient(Cause::kWrite, "The service can't do this at " + url,
+                       std::string(kCheckUrl) + (translates(url) ? " and task." : "."));
     case 503:
       return transient(Cause::kBusy, "The service is overloaded or not ready",
                        "Try again later, or lower max-parallel.");
@@ -201,7 +211,7 @@ Failure classify_response(const HttpResponse& response, const std::string& url, 
   bool job_wide = false;
   Verdict verdict = judge_job_wide(response, body, url, job_wide);
   if (!job_wide) {
-    verdict = judge_chunk(response, body);
+    verdict = judge_chunk(response, body, url);
     if (const auto wish = should_retry(response.headers)) {
       verdict.severity = *wish ? Severity::kRetry : Severity::kChunk;
     }

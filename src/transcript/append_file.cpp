@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -20,6 +21,7 @@ constexpr mode_t kMode = 0666;
 // A pipe that polls writable takes this much without blocking.
 constexpr std::size_t kStreamPart = 4096;
 constexpr int kPatienceMs = 2000;
+constexpr std::size_t kComparedAtOnce = 16 * 1024;
 
 // The descriptor that a name like /dev/stdout stands for. Opened by name, a redirected file would
 // be truncated and a socket refused.
@@ -159,7 +161,27 @@ WriteStatus AppendFile::finish(bool take_its_place) {
   if (::fsync(fd_.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
     return write_error(location_, errno);
   }
-  return target_.empty() || !take_its_place ? WriteStatus(Success{}) : take_place();
+  if (target_.empty()) return Success{};
+  if (take_its_place) return take_place();
+  if (target_begins_alike() && ::unlink(path_.c_str()) == 0) target_.clear();
+  return Success{};
+}
+
+bool AppendFile::target_begins_alike() const {
+  const UniqueFd ours(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd theirs(::open(target_.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!ours || !theirs) return false;
+  std::array<char, kComparedAtOnce> one;
+  std::array<char, kComparedAtOnce> other;
+  for (off_t at = 0; at < size_;) {
+    const ssize_t read = ::pread(ours.get(), one.data(), one.size(), at);
+    if (read <= 0 ||
+        ::pread(theirs.get(), other.data(), static_cast<std::size_t>(read), at) != read)
+      return false;
+    if (std::memcmp(one.data(), other.data(), static_cast<std::size_t>(read)) != 0) return false;
+    at += read;
+  }
+  return true;
 }
 
 WriteStatus AppendFile::flush(int patience_ms) {

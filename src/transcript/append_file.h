@@ -35,7 +35,8 @@ class AppendFile {
   // `patient`: a reader that takes nothing is given two seconds.
   WriteStatus append(std::string record, bool patient = false);
   // What is left (patient), and that it has reached the disk.
-  // `take_its_place`: of the file that this one grows behind, even if it is shorter.
+  // `take_its_place`: of the file that this one grows behind, even if it is shorter. Else it stays
+  // beside that file; or goes, when that file begins with the same.
   WriteStatus finish(bool take_its_place = true);
 
   const std::string& path() const { return path_; }
@@ -44,6 +45,7 @@ class AppendFile {
   AppendFile(UniqueFd fd, std::string path, std::string location, bool stream);
   WriteStatus flush(int patience_ms);
   WriteStatus take_place();
+  bool target_begins_alike() const;
   WriteStatus write_record(const std::string& record);
   WriteStatus write_to_stream(const std::string& record, int patience_ms);
 

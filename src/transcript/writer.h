@@ -53,7 +53,7 @@ class TranscriptWriter {
   // incomplete; may be called again. A pipe's reader that takes nothing holds it up for two
   // seconds.
   // `whole`: the job came to the source's end. Else what a resumed job wrote beside a longer file
-  // of an earlier run stays there, and that file as it is.
+  // of an earlier run stays there, unless that file begins with the same, and that file as it is.
   virtual WriteStatus finish(JobState state, JobStore& store, bool whole = true) = 0;
 };
 

@@ -156,6 +156,7 @@ GST_START_TEST(test_another_source_is_refused) {
     ck_assert(g_error_matches(pipeline->error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
     ck_assert(strstr(pipeline->error()->message, other.named) != nullptr);
     ck_assert(contents(directory.file("talk.srt")) == text);
+    ck_assert(!g_file_test(directory.file("talk.srt.part").c_str(), G_FILE_TEST_EXISTS));
   }
   ck_assert_uint_eq(service.requests().size(), before);
   // And taken when it is asked for.
@@ -234,6 +235,26 @@ GST_START_TEST(test_job_wide_error_goes_on) {
 }
 GST_END_TEST;
 
+GST_START_TEST(test_journal_without_a_job_id) {
+  const Directory directory;
+  const struct {
+    const char* properties;
+    std::size_t warnings;
+  } cases[] = {{"", 1}, {" job-id=talk", 0}, {" redis-uri=redis://127.0.0.1:1", 0}};
+  for (const auto& one : cases) {
+    SinkPipeline pipeline(
+        "identity openaitranscribesink name=sink auth-scheme=none "
+        "base-url=http://127.0.0.1:1/v1 journal-directory=" +
+        directory.path() + one.properties);
+    pipeline.set_state(GST_STATE_READY);
+    pipeline.collect();
+    const auto warnings = pipeline.warnings();
+    ck_assert_uint_eq(warnings.size(), one.warnings);
+    if (!warnings.empty()) ck_assert(strstr(warnings[0].c_str(), "set job-id") != nullptr);
+  }
+}
+GST_END_TEST;
+
 static Suite* resume_suite(void) {
   Suite* suite = suite_create("resume");
   TCase* tests = tcase_create("general");
@@ -246,6 +267,7 @@ static Suite* resume_suite(void) {
   tcase_add_test(tests, test_two_owners);
   tcase_add_test(tests, test_failed_chunks);
   tcase_add_test(tests, test_job_wide_error_goes_on);
+  tcase_add_test(tests, test_journal_without_a_job_id);
   return suite;
 }
 GST_CHECK_MAIN(resume);

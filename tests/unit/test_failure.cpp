@@ -77,6 +77,7 @@ const std::vector<Row>& rows() {
       {403, R"({"detail":"Invalid API key"})", kJob, kNotAuthorized, "Invalid API key"},
       {404, error_body("invalid_request_error", "model_not_found"), kJob, kNotFound, "model"},
       {404, "File Not Found (/v1)", kJob, kNotFound, kUrl},
+      {404, "", kJob, kNotFound, "up to and including /v1"},
       {405, "", kChunk, kWrite, ""},
       {407, "", kJob, kNotAuthorized, "proxy"},
       {408, "", kRetry, kWrite, ""},
@@ -108,7 +109,7 @@ const std::vector<Row>& rows() {
       {499, "", kChunk, kWrite, ""},
       {500, error_body("server_error", ""), kRetry, kWrite, "words of the server"},
       {500, error_body("insufficient_quota", ""), kRetry, kWrite, ""},
-      {501, "", kRetry, kWrite, ""},
+      {501, "", kRetry, kWrite, "Check base-url"},
       {502, "<html><h1>Bad gateway</h1></html>", kRetry, kWrite, "HTTP 502)"},
       {503, error_body("service_unavailable_error", "server_is_overloaded"), kRetry, kBusy, ""},
       {504, "", kRetry, kWrite, ""},
@@ -129,6 +130,18 @@ START_TEST(every_status_has_its_meaning) {
     check_contains(failure.message, "HTTP " + std::to_string(row.status));
     ck_assert_uint_eq(failure.http_status, row.status);
     check_same(failure.reason, row.status == 413 ? "too-large" : "http-status");
+  }
+}
+END_TEST
+
+START_TEST(task_is_named_where_it_decides) {
+  const std::string translations = "https://api.example.com/v1/audio/translations";
+  for (const unsigned status : {404U, 501U}) {
+    const HttpResponse response{status, {}, ""};
+    check_contains(classify_response(response, translations, kNow).message, " and task.");
+    const std::string other = classify_response(response, kUrl, kNow).message;
+    ck_assert_msg(other.find("task") == std::string::npos, "%s", other.c_str());
+    ck_assert_msg(other.find("later") == std::string::npos, "%s", other.c_str());
   }
 }
 END_TEST
@@ -406,6 +419,7 @@ Suite* make_suite() {
   Suite* suite = suite_create("failure");
   TCase* tcase = tcase_create("failure");
   tcase_add_test(tcase, every_status_has_its_meaning);
+  tcase_add_test(tcase, task_is_named_where_it_decides);
   tcase_add_test(tcase, x_should_retry_overrides_all_but_job_wide_errors);
   tcase_add_test(tcase, reads_the_error_object);
   tcase_add_test(tcase, reads_every_shape_of_error);

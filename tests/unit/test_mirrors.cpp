@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mirrors.h"
@@ -22,6 +23,7 @@ class Recorder final : public EngineObserver {
  public:
   std::vector<Released> released;
   std::optional<JobEnd> end;
+  std::vector<std::string> store_errors;
 
   void on_state(const StateChanged&, const Counters&) noexcept override {}
   void on_queued(const ChunkQueued&, const Counters&) noexcept override {}
@@ -31,7 +33,9 @@ class Recorder final : public EngineObserver {
   }
   void on_file_error(const WriteError&) noexcept override {}
   void on_file_recovered() noexcept override {}
-  void on_store_error(const std::string&) noexcept override {}
+  void on_store_error(const std::string& message) noexcept override {
+    store_errors.push_back(message);
+  }
   void on_store_recovered() noexcept override {}
   void on_store_off(const std::string&) noexcept override {}
   void on_store_waiting(const std::string&) noexcept override {}
@@ -43,7 +47,8 @@ class Recorder final : public EngineObserver {
 // Holds two chunks with long texts.
 class Store final : public PersistentStore {
  public:
-  explicit Store(std::size_t& recorded) : recorded_(recorded) {}
+  explicit Store(std::size_t& recorded, Status end = Success{})
+      : recorded_(recorded), end_(std::move(end)) {}
   Result<OpenedJob, StoreRefusal> open(const JobIdentity&, ResumePolicy,
                                        const std::function<void(StoredChunk&&)>& found,
                                        const std::function<void(const std::string&)>&) override {
@@ -57,10 +62,11 @@ class Store final : public PersistentStore {
     recorded_ += events.size();
     return Success{};
   }
-  Status finish() override { return Success{}; }
+  Status finish() override { return end_; }
 
  private:
   std::size_t& recorded_;
+  const Status end_;
 };
 
 ChunkDone resumed(std::uint64_t index) {
@@ -147,6 +153,46 @@ START_TEST(results_are_kept_for_those_who_read_them) {
 }
 END_TEST
 
+// At an outage everything is to be stored later; where that does not come true, it is told.
+START_TEST(an_end_that_is_not_stored_is_told) {
+  using Kind = StoreNote::Kind;
+  const struct {
+    std::vector<StoreNote> notes;
+    JobReason reason;
+    bool required;
+    std::size_t errors;  // the last of them at the end
+    bool last;
+  } cases[] = {
+      {{}, JobReason::kEndOfStream, false, 1, true},
+      {{{Kind::kError, "away"}}, JobReason::kEndOfStream, false, 2, true},
+      {{{Kind::kError, "away"}}, JobReason::kStopped, false, 2, true},
+      {{{Kind::kError, "away"}, {Kind::kRecovered, ""}}, JobReason::kError, false, 2, true},
+      // The ERROR tells it.
+      {{{Kind::kError, "away"}}, JobReason::kEndOfStream, true, 1, false},
+      {{{Kind::kOff, "refused"}}, JobReason::kEndOfStream, false, 0, false},
+      {{{Kind::kError, "away"}, {Kind::kOff, "refused"}}, JobReason::kError, false, 1, false},
+      {{{Kind::kError, "away"}}, JobReason::kTakenOver, false, 1, false},
+  };
+  for (const auto& one : cases) {
+    Recorder recorder;
+    std::size_t recorded = 0;
+    Mirrors mirrors(recorder, std::make_unique<Store>(recorded, Error{"the end is missing"}),
+                    system_clock);
+    EarlierRun earlier;
+    ck_assert(mirrors.open_store({}, ResumePolicy::kAuto, earlier).ok());
+    for (const StoreNote& note : one.notes) mirrors.tell_store(note);
+    JobEnd end;
+    end.reason = one.reason;
+    end.must_be_stored = one.required;
+    mirrors.close(mirrors.tell_end(end, {}));
+    ck_assert_uint_eq(recorder.store_errors.size(), one.errors);
+    const bool last =
+        !recorder.store_errors.empty() && recorder.store_errors.back() == "the end is missing";
+    ck_assert_int_eq(last, one.last);
+  }
+}
+END_TEST
+
 namespace {
 
 Suite* make_suite() {
@@ -154,6 +200,7 @@ Suite* make_suite() {
   TCase* tests = tcase_create("mirrors");
   tcase_add_loop_test(tests, unreadable_result_makes_the_transcript_incomplete, 0, 2);
   tcase_add_test(tests, results_are_kept_for_those_who_read_them);
+  tcase_add_test(tests, an_end_that_is_not_stored_is_told);
   suite_add_tcase(suite, tests);
   return suite;
 }

@@ -713,6 +713,38 @@ START_TEST(pending_signals_are_left_alone) {
 }
 END_TEST
 
+// What a resumed job wrote, and stopped: it goes where the old file has all of it.
+START_TEST(part_is_kept_only_for_what_is_new) {
+  const struct {
+    const char* name;
+    std::vector<std::string> texts;
+    bool kept;
+  } cases[] = {
+      {"t.txt", {}, false},        {"t.vtt", {}, false},     {"t.txt", {"one"}, false},
+      {"t.jsonl", {"one"}, false}, {"t.txt", {"ode"}, true}, {"t.srt", {"one", "tvo"}, true},
+  };
+  for (const auto& one : cases) {
+    const Directory directory;
+    const std::string location = directory.file(one.name);
+    const auto write = [&](bool resumed, const std::vector<std::string>& texts) {
+      auto writer = TranscriptWriter::open(location, TranscriptFormat::kAuto, "job", resumed);
+      ck_assert(writer.ok());
+      MemoryJobStore store;
+      std::vector<Outcome> outcomes;
+      for (const std::string& text : texts) outcomes.push_back(make_done(outcomes.size(), text));
+      write_all(**writer, store, outcomes);
+      ck_assert((*writer)->finish(JobState::kFailed, store, !resumed).ok());
+      if (resumed) ck_assert((*writer)->finish(JobState::kFailed, store, false).ok());
+    };
+    write(false, {"one", "two", "three"});
+    const std::string old = read_file(location);
+    write(true, one.texts);
+    assert_file(location, old);
+    ck_assert_uint_eq(directory.names().size(), one.kept ? 2 : 1);
+  }
+}
+END_TEST
+
 static Suite* make_suite() {
   Suite* suite = suite_create("writer");
   TCase* formats = tcase_create("formats");
@@ -735,6 +767,7 @@ static Suite* make_suite() {
   tcase_add_test(files, full_disk_is_made_up_for);
   tcase_add_test(files, full_disk_leaves_the_old_json);
   tcase_add_test(files, json_keeps_mode_and_link);
+  tcase_add_test(files, part_is_kept_only_for_what_is_new);
   tcase_add_loop_test(files, whole_records_at_every_system_call, 0, 4);
   tcase_add_loop_test(files, killed_files_are_readable, 0, 4);
   tcase_add_test(files, killed_json_is_old_or_new);
