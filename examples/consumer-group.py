@@ -25,9 +25,19 @@ import subprocess
 import sys
 import time
 
-from redis.exceptions import ResponseError
-
-from follow import BLOCK_MS, ENDS, Keys, Outages, connect, parser, printable, span, tell
+# It also says so when python3-redis is missing.
+from follow import (
+    BLOCK_MS,
+    ENDS,
+    Keys,
+    Outages,
+    ResponseError,
+    connect,
+    parser,
+    printable,
+    span,
+    tell,
+)
 
 # Of the list of what is processed; longer than any job lives without a sign of life.
 LIST_TTL_MS = 8 * 24 * 3600 * 1000

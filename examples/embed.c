@@ -1,7 +1,7 @@
 /* The smallest application on openaitranscribesink: prints the text of MEDIA as it comes.
  *
  *   cc embed.c -o embed $(pkg-config --cflags --libs gstreamer-1.0)
- *   OPENAI_API_KEY=... ./embed file:///music/talk.ogg
+ *   OPENAI_API_KEY=... ./embed talk.ogg
  */
 #include <gst/gst.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static void print_error(GstMessage *message) {
 int main(int argc, char **argv) {
   gst_init(&argc, &argv);
   if (argc != 2) {
-    fprintf(stderr, "usage: %s URI\n", argv[0]);
+    fprintf(stderr, "usage: %s MEDIA\n", argv[0]);
     return 2;
   }
   GError *error = NULL;
@@ -32,11 +32,15 @@ int main(int argc, char **argv) {
       "uridecodebin name=media caps=audio/x-raw expose-all-streams=false ! openaitranscribesink",
       &error);
   if (error) {
-    fprintf(stderr, "%s\n", error->message);
+    const gboolean missing =
+        g_error_matches(error, GST_PARSE_ERROR, GST_PARSE_ERROR_NO_SUCH_ELEMENT);
+    fprintf(stderr, "%s%s\n", error->message, missing ? "; set GST_PLUGIN_PATH" : "");
     return 1;
   }
   GstElement *media = gst_bin_get_by_name(GST_BIN(pipeline), "media");
-  g_object_set(media, "uri", argv[1], NULL);
+  gchar *uri = gst_uri_is_valid(argv[1]) ? g_strdup(argv[1]) : gst_filename_to_uri(argv[1], NULL);
+  g_object_set(media, "uri", uri, NULL);
+  g_free(uri);
   gst_object_unref(media);
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
 

@@ -1,25 +1,37 @@
 #!/usr/bin/env python3
 """The smallest application on openaitranscribesink: prints the text of MEDIA as it comes.
 
-  OPENAI_API_KEY=... ./embed.py file:///music/talk.ogg
+  OPENAI_API_KEY=... ./embed.py talk.ogg
+
+MEDIA is a file or a URI. Needs python3-gi and gir1.2-gstreamer-1.0.
 """
 
 import sys
 
-import gi
+try:
+    import gi
 
-gi.require_version("Gst", "1.0")
-from gi.repository import Gst  # noqa: E402
+    gi.require_version("Gst", "1.0")
+    from gi.repository import Gst
+except (ImportError, ValueError):
+    sys.exit("embed.py needs the packages python3-gi and gir1.2-gstreamer-1.0.")
 
 
 def main():
-    Gst.init(None)
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(__doc__.strip())
+        return
     if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} URI")
+        sys.exit(f"usage: {sys.argv[0]} MEDIA")
+    Gst.init(None)
+    if not Gst.ElementFactory.find("openaitranscribesink"):
+        sys.exit("GStreamer does not find openaitranscribesink; set GST_PLUGIN_PATH.")
     pipeline = Gst.parse_launch(
         "uridecodebin name=media caps=audio/x-raw expose-all-streams=false ! openaitranscribesink"
     )
-    pipeline.get_by_name("media").set_property("uri", sys.argv[1])
+    media = sys.argv[1]
+    uri = media if Gst.uri_is_valid(media) else Gst.filename_to_uri(media)
+    pipeline.get_by_name("media").set_property("uri", uri)
     pipeline.set_state(Gst.State.PLAYING)
     bus = pipeline.get_bus()
     try:

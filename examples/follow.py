@@ -17,15 +17,19 @@ import re
 import sys
 import time
 
-import redis
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    ConnectionError,
-    NoPermissionError,
-    ResponseError,
-    TimeoutError,
-)
+try:
+    import redis
+    from redis.exceptions import (
+        AuthenticationError,
+        AuthorizationError,
+        ConnectionError,
+        NoPermissionError,
+        ResponseError,
+        TimeoutError,
+    )
+except ImportError:
+    print(f"{os.path.basename(sys.argv[0])} needs the package python3-redis.", file=sys.stderr)
+    sys.exit(2)
 
 ENDS = ("COMPLETED", "FAILED")
 BLOCK_MS = 2000

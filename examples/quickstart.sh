@@ -12,6 +12,11 @@ case ${1:-} in
   -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
 esac
 
+if [ $# -gt 0 ] && [ ! -e "$1" ] && [[ ! $1 =~ ^([a-z][a-z0-9-]*=|[A-Za-z][A-Za-z0-9+.-]*:|-) ]]; then
+  echo "There is no file $1." >&2
+  exit 1
+fi
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build
 sample_dir=/usr/share/pocketsphinx/test/data/librivox
@@ -25,11 +30,21 @@ stop_server() {
 }
 trap stop_server EXIT
 
+# Shows what the command said only when it failed.
+quietly() {
+  local log
+  if ! log=$("$@" 2>&1); then
+    printf '%s\n' "$log" >&2
+    exit 1
+  fi
+}
+
 build_all() {
   if [ ! -f "$build/build.ninja" ]; then
-    meson setup "$build" "$root" --buildtype=release -Dwerror=false -Dtests=disabled
+    quietly meson setup "$build" "$root" --buildtype=release -Dwerror=false -Dtests=disabled
   fi
-  ninja -C "$build"
+  # On a terminal ninja tells in one line how far it is.
+  if [ -t 2 ]; then ninja -C "$build" >&2; else quietly ninja -C "$build"; fi
 }
 
 # Prints the name of a WAV file made of the sample's sentences, one after the other.
@@ -58,10 +73,7 @@ start_server() {
 
 "$root/debian/install-build-deps" nocheck
 echo "Building (some minutes the first time) ..." >&2
-if ! log=$(build_all 2>&1); then
-  printf '%s\n' "$log" >&2
-  exit 1
-fi
+build_all
 
 export GST_PLUGIN_PATH_1_0=$build/gst-plugin${GST_PLUGIN_PATH_1_0:+:$GST_PLUGIN_PATH_1_0}
 export GST_REGISTRY_1_0=$build/registry.dat

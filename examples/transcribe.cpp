@@ -3,6 +3,7 @@
 #include <glib-unix.h>
 #include <gst/gst.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <clocale>
 #include <cstdio>
@@ -27,9 +28,11 @@ constexpr char kHelp[] =
     "PROPERTY=VALUE set properties of that element (gst-inspect-1.0 openaitranscribesink lists\n"
     "them), for example base-url=http://localhost:8000/v1 language-code=en max-parallel=4.\n"
     "The service is OpenAI (OPENAI_API_KEY) or the one that OPENAI_BASE_URL names.\n"
-    "With --redis-uri the job is kept in Redis, where the commands on jobs find it; a job that "
-    "was\n"
-    "interrupted goes on with the same job-id=ID.";
+    "A job that was interrupted goes on with the same job-id=ID and journal-directory=DIRECTORY, "
+    "or\n"
+    "job-id=ID and --redis-uri: that keeps it in Redis, where the commands on jobs find it. "
+    "REDIS_URL\n"
+    "counts for these commands only; MEDIA without --redis-uri is transcribed without Redis.";
 constexpr char kExitCodes[] =
     "The first Ctrl-C ends the recording and waits for its text, the second stops at once.\n\n"
     "Exit codes: 0 complete, 1 error or ended by --cancel, 2 wrong usage, 3 some of the audio\n"
@@ -56,6 +59,37 @@ bool is_same_file(const std::string& one, const std::string& other) {
   const std::unique_ptr<char, decltype(&free)> a(realpath(one.c_str(), nullptr), free);
   const std::unique_ptr<char, decltype(&free)> b(realpath(other.c_str(), nullptr), free);
   return a && b && std::string_view(a.get()) == b.get();
+}
+
+// To see whether a file was written meanwhile.
+class FileState {
+ public:
+  explicit FileState(std::string path)
+      : path_(std::move(path)), there_(stat(path_.c_str(), &before_) == 0) {}
+
+  bool changed() const {
+    struct stat now {};
+    if (stat(path_.c_str(), &now) != 0) return false;
+    return !there_ || now.st_ino != before_.st_ino || now.st_size != before_.st_size ||
+           now.st_mtim.tv_sec != before_.st_mtim.tv_sec ||
+           now.st_mtim.tv_nsec != before_.st_mtim.tv_nsec;
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  struct stat before_ {};
+  bool there_;
+};
+
+// What became of the transcript file.
+std::string describe_output(const FileState& output, const FileState& part, bool has_text) {
+  if (output.path().empty() || !g_file_test(output.path().c_str(), G_FILE_TEST_EXISTS)) return "";
+  const std::string path = take(g_canonicalize_filename(output.path().c_str(), nullptr));
+  if (part.changed()) return "Transcript: " + path + ".part; an earlier, longer one is " + path;
+  if (has_text) return "Transcript: " + path;
+  if (output.changed()) return "There is no text in " + path;
+  return "No text in this run; " + path + " is as it was before.";
 }
 
 struct Options {
@@ -100,7 +134,9 @@ bool parse_options(int argc, char** argv, Options& options, std::string& error) 
        "Transcript file: .srt, .vtt, .txt, .jsonl, .json (MEDIA's name with .srt, here)", "FILE"},
       {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "Print nothing but problems", nullptr},
       {"redis-uri", 0, 0, G_OPTION_ARG_STRING, &uri,
-       "Keep the job in Redis; for the commands on jobs: where they are (REDIS_URL)", "URI"},
+       "Keep the job in Redis (REDIS_URL is not used for this); for the commands on jobs: where "
+       "they are (default: REDIS_URL)",
+       "URI"},
       {"key-prefix", 0, 0, G_OPTION_ARG_STRING, &prefix, "Of the keys in Redis (transcribe)",
        "PREFIX"},
       {"tls-ca-file", 0, 0, G_OPTION_ARG_FILENAME, &authorities, "Certificate authorities to trust",
@@ -217,6 +253,9 @@ int Session::run(const Options& options) {
   if (!media->path.empty() && is_same_file(output, media->path))
     return fail(kUsage, "The transcript would overwrite " + media->name + "; give --output.");
 
+  const FileState before(output);
+  const FileState part(output + ".part");
+
   const guint on_int = g_unix_signal_add(SIGINT, on_signal, this);
   const guint on_term = g_unix_signal_add(SIGTERM, on_signal, this);
   const guint redraw = g_timeout_add_seconds(
@@ -232,8 +271,8 @@ int Session::run(const Options& options) {
   g_main_loop_run(loop_);
   for (const guint source : {on_int, on_term, redraw}) g_source_remove(source);
   screen_.finish();
-  if (!output.empty() && g_file_test(output.c_str(), G_FILE_TEST_EXISTS))
-    screen_.info("Transcript: " + take(g_canonicalize_filename(output.c_str(), nullptr)));
+  const std::string told = describe_output(before, part, transcription_.has_text());
+  if (!told.empty()) screen_.info(told);
   return code_;
 }
 

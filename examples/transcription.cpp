@@ -54,6 +54,50 @@ bool Transcription::build(const Media& media, std::string& error) {
   return true;
 }
 
+namespace {
+
+// "must be one of a, b, c", "must be a whole number from 1 to 64"
+std::string demand(const GParamSpec* property) {
+  const auto whole = [](auto least, auto most) {
+    return "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most);
+  };
+  if (G_IS_PARAM_SPEC_BOOLEAN(property)) return "must be true or false";
+  if (G_IS_PARAM_SPEC_INT(property)) {
+    const auto* range = G_PARAM_SPEC_INT(property);
+    return whole(range->minimum, range->maximum);
+  }
+  if (G_IS_PARAM_SPEC_UINT(property)) {
+    const auto* range = G_PARAM_SPEC_UINT(property);
+    return whole(range->minimum, range->maximum);
+  }
+  if (G_IS_PARAM_SPEC_UINT64(property)) {
+    const auto* range = G_PARAM_SPEC_UINT64(property);
+    return whole(range->minimum, range->maximum);
+  }
+  if (G_IS_PARAM_SPEC_DOUBLE(property)) {
+    const auto* range = G_PARAM_SPEC_DOUBLE(property);
+    return "must be a number from " + take(g_strdup_printf("%g", range->minimum)) + " to " +
+           take(g_strdup_printf("%g", range->maximum));
+  }
+  std::string names;
+  const auto add = [&names](const char* separator, const char* name) {
+    names += (names.empty() ? "" : separator) + std::string(name);
+  };
+  if (G_IS_PARAM_SPEC_ENUM(property)) {
+    const GEnumClass* values = G_PARAM_SPEC_ENUM(property)->enum_class;
+    for (guint i = 0; i < values->n_values; i++) add(", ", values->values[i].value_nick);
+    return "must be one of " + names;
+  }
+  if (G_IS_PARAM_SPEC_FLAGS(property)) {
+    const GFlagsClass* values = G_PARAM_SPEC_FLAGS(property)->flags_class;
+    for (guint i = 0; i < values->n_values; i++) add("+", values->values[i].value_nick);
+    return "must be some of " + names;
+  }
+  return std::string("is not a valid ") + g_type_name(property->value_type);
+}
+
+}  // namespace
+
 // gst_util_set_object_arg() ignores what it can't use, so that is looked for first.
 bool Transcription::set_property(const std::string& assignment, std::string& error) {
   const std::size_t equals = assignment.find('=');
@@ -80,8 +124,7 @@ bool Transcription::set_property(const std::string& assignment, std::string& err
   g_value_unset(&value);
   if (!usable) {
     // Not the value: it may be a key.
-    error = "The value of '" + name + "' is not a valid " + g_type_name(property->value_type) +
-            " or out of range.";
+    error = "The value of '" + name + "' " + demand(property) + ".";
     return false;
   }
   gst_util_set_object_arg(G_OBJECT(sink_), name.c_str(), text.c_str());
@@ -162,7 +205,9 @@ void Transcription::on_element(const GstStructure* about) {
   if (name == "openaitranscribe/text") {
     const char* text = gst_structure_get_string(about, "text");
     const std::string line = text ? printable(text) : std::string();
-    if (!line.empty()) screen_.transcript(span_text(start, duration) + "  " + line);
+    if (line.empty()) return;
+    has_text_ = true;
+    screen_.transcript(span_text(start, duration) + "  " + line);
   } else if (name == "openaitranscribe/chunk-failed") {
     failed_chunks_++;
     const char* why = gst_structure_get_string(about, "error-message");

@@ -45,6 +45,7 @@ class Transcription {
   void start();
   // What was recorded so far is still transcribed.
   void end_recording();
+  bool has_text() const { return has_text_; }
 
  private:
   static void on_pad_added(GstElement*, GstPad* pad, gpointer self) noexcept;
@@ -65,4 +66,5 @@ class Transcription {
   std::string missing_plugin_;
   guint64 failed_chunks_ = 0;
   bool only_chunks_failed_ = false;
+  bool has_text_ = false;
 };

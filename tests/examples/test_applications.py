@@ -28,6 +28,9 @@ from support import (
 )
 
 TRANSCRIBE = os.path.join(EXAMPLES, "transcribe")
+EMBED_PY = [sys.executable, os.path.join(SOURCES, "embed.py")]
+# The interpreter's own leaks are not ours to judge.
+NO_LEAK_CHECK = {"ASAN_OPTIONS": "detect_leaks=0"}
 LINE = re.compile(r"^(\d\d:\d\d:\d\d\.\d{3}) - (\d\d:\d\d:\d\d\.\d{3})  \S")
 
 
@@ -109,15 +112,11 @@ class Recognised(InDirectory):
         self.check_words(done.stdout)
 
     def test_embed_py(self):
-        preload = {"LD_PRELOAD": os.environ.get("SANITIZER_RUNTIME", "")}
-        # The interpreter's own leaks are not ours to judge.
-        preload["ASAN_OPTIONS"] = "detect_leaks=0"
         done = self.run_in(
-            sys.executable,
-            os.path.join(SOURCES, "embed.py"),
-            self.media().as_uri(),
+            *EMBED_PY,
+            self.media().name,
             url=self.server.url,
-            env=preload,
+            env={**NO_LEAK_CHECK, "LD_PRELOAD": os.environ.get("SANITIZER_RUNTIME", "")},
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         self.check_words(done.stdout)
@@ -136,8 +135,14 @@ class Usage(InDirectory):
         self.check(2, "bogus", "--bogus", media)
         self.check(2, "no property 'bogus'", media, "bogus=1")
         self.check(2, "PROPERTY=VALUE", media, "other.wav")
-        self.check(2, "'max-parallel' is not a valid", media, "max-parallel=many")
-        self.check(2, "'max-parallel' is not a valid", media, "max-parallel=0")
+        number = "'max-parallel' must be a whole number from 1 to 64"
+        self.check(2, number, media, "max-parallel=many")
+        self.check(2, number, media, "max-parallel=0")
+        self.check(2, "must be a number from 0 to 60", media, "speech-threshold=61")
+        self.check(2, "must be a whole number from -1 to", media, "retries=-2")
+        self.check(2, "must be one of bearer, api-key, none", media, "auth-scheme=basic")
+        self.check(2, "must be some of .*word", media, "timestamp-granularities=letter")
+        self.check(2, "must be true or false", media, "logprobs=perhaps")
         self.check(2, "can only be read", media, "stats=x")
         self.check(2, "overwrite", media, "--output", media)
 
@@ -152,6 +157,9 @@ class Usage(InDirectory):
         self.check(1, "text.txt", "text.txt")
         (self.directory / "empty.wav").touch()
         self.check(1, "empty.wav", "empty.wav")
+        done = self.run_in(TRANSCRIBE, "empty.wav")
+        self.assertNotIn("Transcript:", done.stderr)
+        self.assertIn(f"There is no text in {self.directory.resolve()}/empty.srt", done.stderr)
         subprocess.run(
             "gst-launch-1.0 -q videotestsrc num-buffers=5 ! theoraenc ! oggmux ! "
             f"filesink location={self.directory}/video.ogv".split(),
@@ -159,6 +167,31 @@ class Usage(InDirectory):
             timeout=TIMEOUT,
         )
         self.check(1, "no audio in video.ogv", "video.ogv")
+
+    def test_quick_start_of_nothing(self):
+        """Before it installs and builds anything."""
+        done = self.run_in(os.path.join(SOURCES, "quickstart.sh"), "nothing.wav", "prompt=x")
+        self.assertEqual((done.returncode, done.stderr), (1, "There is no file nothing.wav.\n"))
+
+    def test_plugin_that_is_not_found(self):
+        nowhere = {"GST_PLUGIN_PATH_1_0": "", "GST_REGISTRY_1_0": f"{self.directory}/registry"}
+        for command in ([os.path.join(EXAMPLES, "embed")], EMBED_PY):
+            done = self.run_in(*command, "a.wav", env={**nowhere, **NO_LEAK_CHECK})
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, "openaitranscribesink.*set GST_PLUGIN_PATH")
+
+    def test_python_without_its_packages(self):
+        """One line, even for --help."""
+        for name in ("gi", "redis"):
+            (self.directory / f"{name}.py").write_text("raise ImportError\n")
+        needed = {"embed.py": "python3-gi", "follow.py": "python3-redis"}
+        needed["consumer-group.py"] = needed["follow.py"]
+        for name, package in needed.items():
+            script = os.path.join(SOURCES, name)
+            found = {"PYTHONPATH": str(self.directory)}
+            done = self.run_in(sys.executable, script, "--help", env=found)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertRegex(done.stderr, rf"^{name} needs the packages? {package}.*\n$")
 
     def test_version_and_help(self):
         for option in ("--version", "--help"):
@@ -213,6 +246,21 @@ class Ends(InDirectory):
             done = self.run_in(TRANSCRIBE, self.silence(3), *self.CUT, url=service.url)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("Incorrect API key", done.stderr)
+        self.assertIn("There is no text in", done.stderr)
+
+    def test_only_a_file_with_text_is_a_transcript(self):
+        job = (*self.CUT, "job-id=talk", "journal-directory=journals")
+        media = self.silence(3)
+        with FakeService() as service:
+            done = self.run_in(TRANSCRIBE, media, *job, url=service.url)
+            self.assertIn(f"Transcript: {self.directory.resolve()}/a.srt\n", done.stderr)
+            text = self.file("a.srt")
+            # Refused before anything is written.
+            done = self.run_in(TRANSCRIBE, media, *job, "language-code=de", url=service.url)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertNotIn("Transcript:", done.stderr)
+        self.assertIn("a.srt is as it was before", done.stderr)
+        self.assertEqual(self.file("a.srt"), text)
 
     def test_first_interrupt_finishes_what_was_recorded(self):
         with FakeService(delay=0.2) as service:
