@@ -227,6 +227,9 @@ class Follower:
     def chunk(self, event):
         index, status = event["idx"], event["status"]
         if status == "retry":
+            # One that failed or was skipped in an earlier run is open again.
+            if self.shown.get(index) != "done":
+                self.shown.pop(index, None)
             return
         key = self.keys.cerr if status == "failed" else self.keys.chunks
         record = self.server.hget(key, index)

@@ -155,6 +155,9 @@ RedisResult<Success> JobFollower::take(const Event& event) {
 RedisResult<Success> JobFollower::take_chunk(const Event& event) {
   const std::string status = at(event, "status");
   if (status == "retry") {
+    // One that failed or was skipped in an earlier run is open again.
+    const auto shown = shown_.find(static_cast<std::uint64_t>(number(at(event, "idx"))));
+    if (shown != shown_.end() && shown->second != "done") shown_.erase(shown);
     screen_.note("trying again (" + clean(at(event, "reason")) + ")");
     return Success{};
   }

@@ -68,6 +68,7 @@ void JobOutbox::add(const Event& event, std::uint64_t epoch) {
     if (!progress_due_) progress_due_ = progress_at_ + kProgressInterval;
   } else if (const auto* attempt = std::get_if<ChunkAttempt>(&event)) {
     in_flight_[attempt->chunk->index] = {attempt->attempt, false};
+    reopen(attempt->chunk->index);
     push(begin_operation(attempt->chunk->index, attempt->attempt));
   } else if (const auto* retry = std::get_if<ChunkRetry>(&event)) {
     in_flight_[retry->chunk->index] = {retry->attempt, true};
@@ -95,6 +96,14 @@ void JobOutbox::add_outcome(const Outcome& outcome, std::uint64_t epoch) {
   if (settled.stored) count(settled, false);
   settled = {operation.kind, position, false};
   push(std::move(operation));
+}
+
+// An earlier run's failed or dropped chunk that is sent again.
+void JobOutbox::reopen(std::uint64_t index) {
+  const auto settled = settled_.find(index);
+  if (settled == settled_.end() || !settled->second.stored || knows_done(index)) return;
+  count(settled->second, false);
+  settled_.erase(settled);
 }
 
 void JobOutbox::release() {

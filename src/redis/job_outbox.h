@@ -80,6 +80,7 @@ class JobOutbox {
   void count(const Settled& settled, bool add);
   void acknowledge(const JobOperation& operation);
   void cut(std::uint64_t index);
+  void reopen(std::uint64_t index);
 
   RecordSpool spool_;
   std::deque<JobOperation> queue_;

@@ -97,6 +97,7 @@ namespace {
 struct Fold {
   std::string state;
   std::map<std::string, std::string> chunks;
+  std::map<std::string, std::uint64_t> owners;  // of the last event of each chunk
   std::uint64_t seq = 0;
   std::uint64_t epoch = 0;
   std::string problem;
@@ -118,10 +119,12 @@ struct Fold {
       state = event["state"];
     } else if (kind == "chunk") {
       std::string& status = chunks[event["idx"]];
-      if (status == "done" || status == event["status"]) {
+      std::uint64_t& settled_by = owners[event["idx"]];
+      if (status == "done" || (status == event["status"] && settled_by == epoch)) {
         problem = "second end of chunk " + event["idx"];
       }
       status = event["status"];
+      settled_by = epoch;
       if (status == "retry") chunks.erase(event["idx"]);
     }
   }
@@ -179,10 +182,12 @@ std::string JobClient::problem(bool complete) {
   return "";
 }
 
-std::string record(const std::string& status, std::uint64_t index, const std::string& text) {
+std::string record(const std::string& status, std::uint64_t index, const std::string& text,
+                   std::uint64_t epoch) {
   return "{\"v\":1,\"index\":" + std::to_string(index) +
          ",\"start\":" + std::to_string(index * 16000) + ",\"frames\":16000,\"status\":\"" +
-         status + "\",\"text\":\"" + text + "\"}";
+         status + "\",\"text\":\"" + text + "\"" +
+         (epoch == 0 ? "" : ",\"epoch\":" + std::to_string(epoch)) + "}";
 }
 
 }  // namespace transcribe

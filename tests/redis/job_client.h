@@ -52,6 +52,7 @@ struct JobClient {
   std::vector<std::string> meta = {"model", "whisper-1"};
 };
 
-std::string record(const std::string& status, std::uint64_t index, const std::string& text = "hi");
+std::string record(const std::string& status, std::uint64_t index, const std::string& text = "hi",
+                   std::uint64_t epoch = 0);
 
 }  // namespace transcribe

@@ -176,6 +176,65 @@ START_TEST(keeps_failed_chunks_unless_they_are_asked_for) {
 }
 END_TEST
 
+std::string first_word(const std::string& answer) { return answer.substr(0, answer.find(' ')); }
+#define ck_first_word(answer, wanted) ck_same(first_word(answer), wanted)
+
+// A run that goes on after a kill sends again what an earlier one failed or dropped: that is told,
+// and in flight, whichever of the operations comes first.
+START_TEST(what_failed_in_an_earlier_run_is_open_again) {
+  const char* const kFirst[] = {"begin", "retry", "settle"};
+  for (const std::string status : {"failed", "skipped"}) {
+    for (const std::string first : kFirst) {
+      RedisClient redis(shared_server->port());
+      redis("FLUSHALL");
+      JobClient job(redis, "again");
+      const auto settle = [&](std::uint64_t epoch) {
+        if (status == "failed") return job("fail", {"4", record(status, 4, "hi", epoch)});
+        return job("skip", {"4", record(status, 4, "hi", epoch), "flushed"});
+      };
+      job.create();
+      job("move", {"PROCESSING", "start"});
+      job("done", {"0", record("done", 0, "hi", 1)});
+      ck_first_word(settle(1), "OK");
+      // In the same run it is settled.
+      ck_first_word(job("begin", {"4", "2"}), "ALREADY");
+      ck_first_word(job("retry", {"4", "2", "10", "503", "busy"}), "ALREADY");
+      ck_first_word(settle(1), "DUP");
+      lose_owner(job);
+      job.token = "token-2";
+      ck_first_word(job.create(), "RESUMED");
+      job("move", {"PROCESSING", "start"});
+      ck_same(job.field("progress", status), "1");
+      const std::size_t events = job.events().size();
+      if (first == "begin") ck_first_word(job("begin", {"4", "1"}), "OK");
+      if (first == "retry") ck_first_word(job("retry", {"4", "2", "10", "503", "busy"}), "OK");
+      if (first == "settle") {
+        ck_first_word(settle(2), "OK");
+        ck_first_word(settle(2), "DUP");
+        ck_same(job.field("progress", status), "1");
+        ck_same(job.field(status == "failed" ? "cerr" : "chunks", "4"), record(status, 4, "hi", 2));
+      } else {
+        ck_same(job.field("progress", status), "0");
+        ck_same(job.field("progress", "inflight"), "1");
+        ck_same(job.field("progress", "total"), "2");
+        ck_first_word(job("begin", {"4", "1"}), "DUP");
+        ck_same(job.events().back().at("status"), "retry");
+        ck_same(job.events().back().at("reason"), first == "begin" ? "resumed" : "busy");
+      }
+      ck_assert_uint_eq(job.events().size(), events + 1);
+      // What is done is done, whoever did it.
+      ck_first_word(job("begin", {"0", "1"}), "ALREADY");
+      ck_first_word(job("done", {"4", record("done", 4, "hi", 2)}), "OK");
+      ck_same(job.field("progress", "inflight"), "0");
+      ck_same(job.field("progress", "done"), "2");
+      ck_same(job.field("progress", "failed"), "0");
+      ck_same(job.field("progress", "skipped"), "0");
+      ck_same(job.problem(), "");
+    }
+  }
+}
+END_TEST
+
 START_TEST(the_reaper_takes_only_what_is_dead) {
   RedisClient redis(shared_server->port());
   JobClient job(redis, "reap");
@@ -453,6 +512,7 @@ Suite* make_suite() {
   tcase_add_test(tcase, every_start_meets_every_state);
   tcase_add_test(tcase, other_settings_are_refused);
   tcase_add_test(tcase, keeps_failed_chunks_unless_they_are_asked_for);
+  tcase_add_test(tcase, what_failed_in_an_earlier_run_is_open_again);
   tcase_add_test(tcase, the_reaper_takes_only_what_is_dead);
   tcase_add_test(tcase, an_expired_lease_alone_stops_nobody);
   tcase_add_test(tcase, only_attempts_without_a_new_chunk_count);

@@ -22,6 +22,11 @@ constexpr int kMaxAttempts = 3;
 
 bool terminal(const std::string& state) { return state == "COMPLETED" || state == "FAILED"; }
 
+struct Settled {
+  std::string status;
+  unsigned by = 0;  // epoch in the record; 0: none
+};
+
 struct Mark {
   unsigned attempt = 0;
   bool waiting = false;
@@ -35,18 +40,18 @@ struct Model {
   unsigned epoch = 0;
   std::string token, released, cancel;
   bool leased = false;
-  std::map<int, std::string> chunks;
+  std::map<int, Settled> chunks;
   std::map<int, Mark> inflight;
   std::size_t total = 0, base = 0, barren = 0, told = 0;
 
   std::size_t count(const std::string& status) const {
     std::size_t found = 0;
-    for (const auto& chunk : chunks) found += chunk.second == status ? 1 : 0;
+    for (const auto& chunk : chunks) found += chunk.second.status == status ? 1 : 0;
     return found;
   }
   std::size_t stored() const { return chunks.size() - count("failed"); }
   void drop_failed() {
-    std::erase_if(chunks, [](const auto& chunk) { return chunk.second == "failed"; });
+    std::erase_if(chunks, [](const auto& chunk) { return chunk.second.status == "failed"; });
   }
   void settle_total() {
     std::size_t known = chunks.size() + inflight.size();
@@ -140,25 +145,34 @@ struct Model {
   }
 
   std::string mark(int index, unsigned attempt, bool waiting) {
-    if (chunks.count(index) > 0) return "ALREADY";
+    const auto known = chunks.find(index);
+    if (known != chunks.end() && !of_earlier_run(known->second)) return "ALREADY";
     const auto found = inflight.find(index);
     if (found != inflight.end()) {
       const Mark& last = found->second;
       if (last.attempt > attempt) return "DUP";
       if (last.attempt == attempt && (waiting || !last.waiting)) return "DUP";
     }
+    if (known != chunks.end()) {
+      if (known->second.status == "skipped" && base > 0) base--;
+      chunks.erase(known);
+    }
     inflight[index] = {attempt, waiting};
     settle_total();
     return "OK";
   }
 
-  std::string settle(int index, const std::string& status) {
+  bool of_earlier_run(const Settled& chunk) const {
+    return chunk.status != "done" && chunk.by != 0 && chunk.by < epoch;
+  }
+
+  std::string settle(int index, const std::string& status, unsigned by) {
     const auto found = chunks.find(index);
-    if (found != chunks.end()) {
-      if (found->second == status) return "DUP";
-      if (found->second == "done") return "ALREADY";
+    if (found != chunks.end() && !of_earlier_run(found->second)) {
+      if (found->second.status == status) return "DUP";
+      if (found->second.status == "done") return "ALREADY";
     }
-    chunks[index] = status;
+    chunks[index] = {status, by};
     inflight.erase(index);
     settle_total();
     return "OK";
@@ -225,6 +239,8 @@ class Walk {
     const int index = static_cast<int>(pick(kChunks));
     const std::string text = std::to_string(index);
     const std::string& token = job.token;
+    // An owner without an epoch yet writes none into its records.
+    const unsigned by = pick(4) == 0 ? 0 : as;
     std::string op;
     Words words;
     std::string wanted;
@@ -285,27 +301,28 @@ class Walk {
       if (open) wanted = model_.mark(index, attempt, true);
     } else if (kind < 70) {
       op = "done";
-      words = {text, any_record("done", index)};
-      if (open) wanted = model_.settle(index, "done");
+      words = {text, any_record("done", index, by)};
+      if (open) wanted = model_.settle(index, "done", by);
     } else if (kind < 76) {
       op = "skip";
-      words = {text, any_record("skipped", index), "silence"};
-      if (open) wanted = model_.settle(index, "skipped");
+      words = {text, any_record("skipped", index, by), "silence"};
+      if (open) wanted = model_.settle(index, "skipped", by);
     } else if (kind < 82) {
       op = "fail";
-      words = {text, any_record("failed", index)};
-      if (open) wanted = model_.settle(index, "failed");
+      words = {text, any_record("failed", index, by)};
+      if (open) wanted = model_.settle(index, "failed", by);
     } else if (kind < 85) {
       op = "put";
       for (unsigned i = 0, n = pick(4); i < n; i++) {
         static const char* const kStatus[] = {"done", "skipped", "failed"};
         const std::string status = kStatus[pick(3)];
         const int at = static_cast<int>(pick(kChunks));
-        words.insert(words.end(), {std::to_string(at), any_record(status, at)});
+        words.insert(words.end(), {std::to_string(at), any_record(status, at, by)});
         if (!open) continue;
         const auto is = model_.chunks.find(at);
-        if (is == model_.chunks.end() || (is->second != "done" && is->second != status)) {
-          model_.chunks[at] = status;
+        if (is == model_.chunks.end() ||
+            (is->second.status != "done" && is->second.status != status)) {
+          model_.chunks[at] = {status, by};
           model_.inflight.erase(at);
           model_.quiet = true;
         }
@@ -347,8 +364,8 @@ class Walk {
 
  private:
   unsigned pick(unsigned below) { return static_cast<unsigned>(random_() % below); }
-  std::string any_record(const std::string& status, int index) {
-    return record(status, static_cast<std::uint64_t>(index), std::to_string(pick(1000)));
+  std::string any_record(const std::string& status, int index, unsigned by) {
+    return record(status, static_cast<std::uint64_t>(index), std::to_string(pick(1000)), by);
   }
 
   void check(JobClient& job, const std::string& op, const std::string& answer,
@@ -385,7 +402,7 @@ class Walk {
     }
     for (const bool failed : {false, true}) {
       for (const auto& chunk : model_.chunks) {
-        if ((chunk.second == "failed") == failed) known += std::to_string(chunk.first) + " ";
+        if ((chunk.second.status == "failed") == failed) known += std::to_string(chunk.first) + " ";
       }
     }
     ck_same(stored, known);

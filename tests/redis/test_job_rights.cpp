@@ -131,7 +131,7 @@ START_TEST(each_missing_right_is_found_before_anything_is_written) {
     }
     ck_same(admin("DBSIZE").text, "0");
   }
-  ck_assert_int_eq(scripted, 21);
+  ck_assert_int_eq(scripted, 20);
 }
 END_TEST
 

@@ -246,6 +246,30 @@ START_TEST(pages_hold_what_was_stored) {
 }
 END_TEST
 
+// An earlier run's failed chunk that is sent again is none that the server must have.
+START_TEST(what_is_sent_again_is_open) {
+  Box box;
+  box.outbox.know(0, JobOperation::Kind::kFail, to_record(make_failed(0), "", 1));
+  box.outbox.know(1, JobOperation::Kind::kDone, to_record(make_done(1, "hi"), "", 1));
+  ck_assert_uint_eq(box.outbox.stored().failed, 1);
+  box.attempt(0, 1);
+  ck_assert_uint_eq(box.outbox.stored().failed, 0);
+  std::uint64_t from = 0;
+  assert_text(box.page(from), "put 1 {done}");
+  // One that the server has needs no operation, and is stored.
+  box.send();
+  ck_assert(box.outbox.take_stored().empty());
+  box.add(make_done(1, "again"));
+  ck_assert(!box.outbox.waits());
+  ck_assert(box.outbox.take_stored() == std::vector<std::uint64_t>{1});
+  box.add(make_done(0, "hi"));
+  ck_assert(box.outbox.take_stored().empty());
+  box.send();
+  ck_assert(box.outbox.take_stored() == std::vector<std::uint64_t>{0});
+  ck_assert(box.outbox.take_stored().empty());
+}
+END_TEST
+
 START_TEST(a_state_is_told_again) {
   Box box;
   box.start();
@@ -280,8 +304,8 @@ Suite* make_suite() {
        {events_become_operations_in_their_order, the_end_travels_alone, nothing_follows_the_end,
         progress_is_told_twice_a_second_at_most, what_the_server_has_is_not_sent_again,
         records_name_their_epoch, an_outage_costs_only_marks, retries_do_not_pile_up,
-        batches_are_bounded, pages_hold_what_was_stored, a_state_is_told_again,
-        numbers_of_operations_tell_when_the_store_has_caught_up}) {
+        batches_are_bounded, pages_hold_what_was_stored, what_is_sent_again_is_open,
+        a_state_is_told_again, numbers_of_operations_tell_when_the_store_has_caught_up}) {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);

@@ -36,7 +36,8 @@
 -- OK, RESUMED, DUP of create and reset: epoch attempt done failed skipped seq previous-state
 -- DUP         seq cancel: it is in effect already
 -- ALREADY     seq cancel status: the chunk is settled, as done, failed or skipped; what is done
---             stays, the others may be settled otherwise by done, fail, skip and put
+--             stays, the others may be settled otherwise by done, fail, skip and put, and are
+--             opened again by begin and retry when they were settled by an earlier owner
 -- TERMINAL    state seq done failed skipped: the job has ended
 -- RELEASED    state: this token gave the job back; all it sent before is in effect
 -- FENCED      epoch owner: somebody else has the job now
@@ -64,7 +65,7 @@ if op == 'probe' then
   local needed = {
     {'TIME'}, {'TYPE', STREAM}, {'GET', STATE}, {'SET', STATE, 'x'}, {'HGET', META, 'a'},
     {'HMGET', CTL, 'a'}, {'HSET', CTL, 'a', 'b'}, {'HSETNX', CHUNKS, 'a', 'b'},
-    {'HEXISTS', CERR, 'a'}, {'HLEN', CHUNKS}, {'HSCAN', CHUNKS, '0'}, {'HDEL', INFLIGHT, 'a'},
+    {'HLEN', CHUNKS}, {'HSCAN', CHUNKS, '0'}, {'HDEL', INFLIGHT, 'a'},
     {'UNLINK', INFLIGHT}, {'PEXPIRE', STREAM, '1'}, {'XADD', STREAM, '*', 'a', 'b'},
     {'XREVRANGE', STREAM, '+', '-'}, {'XGROUP', 'CREATE', STREAM, 'a', '0', 'MKSTREAM'}}
   for _, key in ipairs(KEYS) do
@@ -525,10 +526,17 @@ function ops.move()
   return answer('OK')
 end
 
+-- How a chunk is settled, and whether in an earlier run: a run sends what is not done once more.
+-- Records that were made before their owner had an epoch are this run's.
 local function settled_as(index)
   local record = call('HGET', CHUNKS, index)
-  if record then return record:match('"status":"(%l+)"') or 'done' end
-  if call('HEXISTS', CERR, index) == 1 then return 'failed' end
+  local status = record and (record:match('"status":"(%l+)"') or 'done') or nil
+  if not record then
+    record = call('HGET', CERR, index)
+    status = record and 'failed' or nil
+  end
+  local by = record and number(record:match('"epoch":(%d+)'))
+  return status, status ~= 'done' and by and ctl.epoch and by < ctl.epoch
 end
 
 function ops.beat()
@@ -554,14 +562,32 @@ local function mark(index, attempt, waiting)
   return true
 end
 
+local function forget(status, index)
+  if status == 'failed' then
+    call('HDEL', CERR, index)
+  else
+    call('HDEL', CHUNKS, index)
+    skipped = skipped - 1
+    ctl.base = math.max(ctl.base - 1, 0)
+    save('base', int(ctl.base))
+  end
+end
+
+local function tell_retry(index, attempt, delay, http, reason)
+  emit('chunk', 'idx', index, 'status', 'retry', 'attempt', int(attempt), 'delay_ms', int(delay),
+       'http_status', int(http), 'reason', reason, counters())
+end
+
 function ops.begin()
   local index, attempt = ARGV[4], number(ARGV[5], 1)
   if not number(index) then return bad('index') end
   if not attempt then return bad('attempt') end
-  local status = settled_as(index)
-  if status then return answer('ALREADY', status) end
+  local status, earlier = settled_as(index)
+  if status and not earlier then return answer('ALREADY', status) end
   if not mark(index, attempt, false) then return answer('DUP') end
+  if earlier then forget(status, index) end
   count()
+  if earlier then tell_retry(index, attempt, 0, 0, 'resumed') end
   touch()
   return answer('OK')
 end
@@ -574,12 +600,12 @@ function ops.retry()
   if not delay then return bad('delay') end
   if not http then return bad('http_status') end
   if not reason or #reason > 1000 then return bad('reason') end
-  local status = settled_as(index)
-  if status then return answer('ALREADY', status) end
+  local status, earlier = settled_as(index)
+  if status and not earlier then return answer('ALREADY', status) end
   if not mark(index, attempt, true) then return answer('DUP') end
+  if earlier then forget(status, index) end
   count()
-  emit('chunk', 'idx', index, 'status', 'retry', 'attempt', int(attempt), 'delay_ms', int(delay),
-       'http_status', int(http), 'reason', reason, counters())
+  tell_retry(index, attempt, delay, http, reason)
   touch()
   return answer('OK')
 end
@@ -617,8 +643,8 @@ local function settle_one(status, ...)
   local index, record = ARGV[4], ARGV[5]
   if not number(index) then return bad('index') end
   if not record or readable(record) ~= status then return bad('record') end
-  local is = settled_as(index)
-  if is == status then return answer('DUP') end
+  local is, earlier = settled_as(index)
+  if is == status and not earlier then return answer('DUP') end
   if is == 'done' then return answer('ALREADY', is) end
   settle(status, is, index, record)
   count()
