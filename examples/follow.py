@@ -65,12 +65,14 @@ def connect(options):
     more = {}
     if options.tls_ca_file and options.redis_uri.startswith("rediss:"):
         more["ssl_ca_certs"] = options.tls_ca_file
+    uri = re.sub(r"^redis\+unix:", "unix:", options.redis_uri)
+    if not uri.startswith("unix:"):  # its connections know no such option
+        more["socket_connect_timeout"] = 5
     try:
         return redis.Redis.from_url(
-            re.sub(r"^redis\+unix:", "unix:", options.redis_uri),
+            uri,
             decode_responses=True,
             encoding_errors="replace",
-            socket_connect_timeout=5,
             socket_timeout=5 + BLOCK_MS / 1000,  # a server that is stopped does not close
             **more,
         )
