@@ -50,6 +50,8 @@ START_TEST(a_cluster) {
     return node("CLUSTER", "INFO").text.find("cluster_state:ok") != std::string::npos;
   };
   ck_assert(eventually([&] { return well(a) && well(b); }));
+  const char* const kIndex = "transcribe:index:active";
+  const bool index_here = a("CLUSTER", "KEYSLOT", kIndex).number < 8192;
   int far = 0;
   for (int i = 0; i < 6; i++) {
     JobRun run(first);
@@ -57,6 +59,17 @@ START_TEST(a_cluster) {
     const bool here =
         a("CLUSTER", "KEYSLOT", "transcribe:jobs:" + run.identity.job_id).number < 8192;
     far += here ? 0 : 1;
+    {
+      // The hint is on one node only; a job on the other does without.
+      JobRun hinted(first);
+      hinted.identity.job_id = run.identity.job_id;
+      hinted.assert_open();
+      const RedisReply score = (index_here ? a : b)("ZSCORE", kIndex, hinted.identity.job_id);
+      ck_assert_int_eq(score.text.empty(), here != index_here);
+      hinted.end(JobState::kQueued, JobReason::kStopped);
+      hinted.assert_finish();
+      ck_same(hinted.watcher.counts(), "0 0 0 0 0");
+    }
     run_a_job(run, here ? a : b);
     ck_same(run.watcher.counts(), "0 0 0 0 0");
   }
