@@ -13,16 +13,17 @@ constexpr int kInaudible = -7000;
 // Between these spreads of the level a stretch is neither nothing but background nor speech that
 // stands out from it. Only when it lasts: the spread passes through them when speech is over.
 constexpr int kOnlyNoise = 800;
-constexpr int kStandsOut = 1500;
+constexpr int kStandsOut = 1600;
 constexpr int kCloseFor = 10;  // judgements of the spread
-// A background that varies less than the threshold allows for: what is so far above the variation
-// is not of it.
+// In a background that varies less than the threshold allows for, what is so far above the
+// variation is not of it. In a quiet room nobody speaks as softly as that.
 constexpr int kMargin = 120;
+constexpr int kQuietRoom = -5000;
 constexpr int kMostLowered = 600;
 // A lone beat of music is neither that far above the threshold nor that long: so many frames of
 // kOnset. A steady background has no beats.
-constexpr int kStrong = 600;
-constexpr int kDense = 20;
+constexpr int kStrong = 400;
+constexpr int kDense = 16;
 constexpr int kDenseWhenSteady = 5;
 constexpr std::uint64_t kOnsetMask = (std::uint64_t{1} << SpeechDetector::kOnset) - 1;
 // Bits behind the point of a power.
@@ -155,10 +156,11 @@ void SpeechDetector::finish_frame() {
   judge(frame, floor);
   raised_ = (raised_ << 1 | (frame.raised ? 1 : 0)) & kOnsetMask;
   frame.voiced = frame.voiced || (frame.raised && std::popcount(raised_) >= dense());
+  const bool onset = frame.voiced && since_voiced_ > 0;
   since_voiced_ = frame.voiced ? 0 : since_voiced_ + 1;
   frame.speech = since_voiced_ <= kHangOver;
   frames_.push_back(frame);
-  if (frame.voiced) mark_onset();
+  if (onset) mark_onset();
 
   // A stream that opens with speech has nothing to stand out from until its first dip.
   if (heard_ == kFirstJudgement || (heard_ <= kFloorFrames && floor < old_floor))
@@ -191,7 +193,9 @@ void SpeechDetector::judge_spread() {
     int& least = steadiest_[heard_ / kSpreadFrames % steadiest_.size()];
     least = heard_ % kSpreadFrames == 0 ? spread : std::min(least, spread);
     const int variation = *std::min_element(steadiest_.begin(), steadiest_.end());
-    threshold_now_ = std::clamp(variation + kMargin, threshold_ - kMostLowered, threshold_);
+    threshold_now_ = threshold_;
+    if (minima_.front().level > kQuietRoom)
+      threshold_now_ = std::clamp(variation + kMargin, threshold_ - kMostLowered, threshold_);
   }
   close_for_ = spread >= kOnlyNoise && spread < kStandsOut ? close_for_ + 1 : 0;
   too_close_ = close_for_ >= kCloseFor;

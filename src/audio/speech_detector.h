@@ -1,8 +1,9 @@
 // Where somebody speaks, in frames of 10 ms on the job's sample grid: how loud the band of speech
-// (200 to 3400 Hz) is, compared with the background of the last 3 s.
+// (200 to 3400 Hz) is, compared with the background, its quietest 50 ms of the last 3 s.
 //
-// Whoever relies on it loses words when it is wrong, so it fails open: as long as too little was
-// heard, or speech and background are too close to tell apart, every audible frame is speech.
+// Whoever relies on it loses words when it is wrong, so in doubt it is speech. As long as speech
+// and background are too close to tell apart, every audible frame is; in a loud but steady
+// background all that rises a little above its variation is. Lone beats of music are not.
 //
 // Integer arithmetic throughout, filters and logarithms included: the same samples give the same
 // frames on every machine and for every way of splitting them. Constant work per sample; keeps the
