@@ -182,7 +182,8 @@ void SinkMessages::on_released(const Released& released, const Counters& counter
         gst_structure_new("details", "chunk-index", G_TYPE_UINT64, skipped->chunk->index, nullptr));
   }
   // What was said before a hole comes before it.
-  const bool hole = !released.outcome || !std::holds_alternative<ChunkDone>(*released.outcome);
+  const auto* done = released.outcome ? std::get_if<ChunkDone>(&*released.outcome) : nullptr;
+  const bool hole = done == nullptr || done->dropped;
   if (hole && released.text) post(text_structure(job_id_, *released.text));
   if (released.outcome) post(outcome_structure(job_id_, *released.outcome));
   if (!hole && released.text) post(text_structure(job_id_, *released.text));

@@ -153,6 +153,9 @@ const Property kProperties[] = {
     {"location", "Location", "Transcript file; unset: none", Text{&S::location}},
     {"location-format", "Location format", "Format of the transcript file",
      choice<&S::location_format>(location_format_type)},
+    {"drop-suspect", "Drop suspect results",
+     "Leave results out of the transcript that are probably none of what was said",
+     Switch{&S::drop_suspect}},
     // Job
     {"job-id", "Job id",
      "Name of the job, 1 to 128 characters out of A-Z a-z 0-9 . _ : -; default: a new UUID, "

@@ -331,6 +331,7 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
                                 : settings.rate_limit_group;
   config.location = settings.location;
   config.location_format = settings.location_format;
+  config.drop_suspect = settings.drop_suspect;
   config.redis = redis_settings(settings);
   config.journal_directory = settings.journal_directory;
   config.resume = settings.resume;

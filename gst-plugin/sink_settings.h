@@ -78,6 +78,7 @@ struct SinkSettings {
 
   std::string location;
   TranscriptFormat location_format = TranscriptFormat::kAuto;
+  bool drop_suspect = false;
 
   std::string job_id;
   // What job-id reads back while it is not set; the element puts it here at start.

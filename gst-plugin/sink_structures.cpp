@@ -81,6 +81,18 @@ void set_seam(GstStructure* structure, const Seam& seam) {
   gst_structure_free(entry);
 }
 
+void set_suspect(GstStructure* structure, const std::vector<Suspicion>& suspect) {
+  GValue array = G_VALUE_INIT;
+  gst_value_array_init(&array, static_cast<guint>(suspect.size()));
+  for (const Suspicion why : suspect) {
+    GValue value = G_VALUE_INIT;
+    g_value_init(&value, G_TYPE_STRING);
+    g_value_set_static_string(&value, to_string(why).data());
+    gst_value_array_append_and_take_value(&array, &value);
+  }
+  gst_structure_take_value(structure, "suspect", &array);
+}
+
 GstStructure* result_structure(const std::string& job_id, const ChunkDone& done) {
   const Transcription& transcription = *done.transcription;
   const Nanoseconds offset = done.chunk->payload_timestamp();
@@ -96,6 +108,10 @@ GstStructure* result_structure(const std::string& job_id, const ChunkDone& done)
     gst_structure_set(structure, "confidence", G_TYPE_DOUBLE, *transcription.confidence, nullptr);
   if (!transcription.raw.empty())
     gst_structure_set(structure, "raw", G_TYPE_STRING, transcription.raw.c_str(), nullptr);
+  if (!done.suspect.empty()) {
+    set_suspect(structure, done.suspect);
+    gst_structure_set(structure, "dropped", G_TYPE_BOOLEAN, done.dropped, nullptr);
+  }
   if (!transcription.segments.empty()) set_segments(structure, transcription.segments, offset);
   if (!transcription.words.empty()) set_words(structure, transcription.words, offset);
   return structure;

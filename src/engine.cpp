@@ -138,7 +138,7 @@ Result<std::unique_ptr<Engine>> Engine::create(EngineConfig config, EngineObserv
   if (!client) return client.error();
   d->client = std::move(*client);
   d->mirrors = std::make_unique<Mirrors>(observer, make_store(d->config, *d, clock, log), clock,
-                                         &d->context);
+                                         &d->context, d->config.drop_suspect);
   if (!d->mirrors->has_store() && !d->config.location.empty()) {
     const WriteStatus file =
         d->mirrors->open_file(d->config.location, d->config.location_format, d->config.job_id);

@@ -48,6 +48,7 @@ struct EngineConfig {
   std::string rate_limit_group;
   std::string location;  // empty: no transcript file
   TranscriptFormat location_format = TranscriptFormat::kAuto;
+  bool drop_suspect = false;
   std::string job_id;
   // Neither of the two: the job does not survive the process.
   std::optional<RedisJobSettings> redis;

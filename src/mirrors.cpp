@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "transcript/guards.h"
+
 namespace transcribe {
 
 namespace {
@@ -28,8 +30,12 @@ bool is_last(const Event& event) {
 }  // namespace
 
 Mirrors::Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store,
-                 const Clock& clock, CarriedContext* context)
-    : observer_(observer), persistent_(std::move(store)), clock_(clock), context_(context) {}
+                 const Clock& clock, CarriedContext* context, bool drop_suspect)
+    : observer_(observer),
+      persistent_(std::move(store)),
+      clock_(clock),
+      context_(context),
+      drop_suspect_(drop_suspect) {}
 
 Result<OpenedJob, StoreRefusal> Mirrors::open_store(const JobIdentity& identity,
                                                     ResumePolicy policy, EarlierRun& earlier) {
@@ -84,12 +90,21 @@ void Mirrors::recover(Event& event) {
   event = unreadable(*done, why);
 }
 
+// Anew with every run: the stored result is the service's, what to do with it this run's.
+void Mirrors::judge(Event& event) const {
+  auto* done = std::get_if<ChunkDone>(&event);
+  if (done == nullptr || !done->transcription) return;
+  done->suspect = find_suspicions(*done->transcription, *done->chunk);
+  done->dropped = drop_suspect_ && !done->suspect.empty();
+}
+
 bool Mirrors::store(std::span<Event> events) {
   std::vector<Event> stored;
   stored.reserve(events.size());
   for (Event& event : events) {
     const std::size_t kind = event.index();
     recover(event);
+    judge(event);
     if (is_last(event)) {
       last_ = event;
       continue;

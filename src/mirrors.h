@@ -31,9 +31,10 @@ struct StoreNote {
 class Mirrors {
  public:
   // What is passed by reference outlives this object. Without a `store` the job does not survive
-  // the process; `context`, if any, follows the transcript.
+  // the process; `context`, if any, follows the transcript. `drop_suspect`: results that are
+  // suspect give no text.
   Mirrors(EngineObserver& observer, std::unique_ptr<PersistentStore> store, const Clock& clock,
-          CarriedContext* context = nullptr);
+          CarriedContext* context = nullptr, bool drop_suspect = false);
 
   bool has_store() const { return persistent_ != nullptr; }
   // Creates the job in the store or takes it over; `earlier` gets what need not be sent again.
@@ -65,6 +66,7 @@ class Mirrors {
 
  private:
   void recover(Event& event);
+  void judge(Event& event) const;
   void release(const Released& released, const Counters& counters);
   void release_rest(const std::vector<ChunkInfo>& unsettled, const Counters& counters);
   void finish_file(JobEnd& end, bool whole);
@@ -76,6 +78,7 @@ class Mirrors {
   const Clock& clock_;
   CarriedContext* const context_;
   std::atomic<Nanoseconds::rep> max_delay_{0};
+  const bool drop_suspect_;
   bool stored_ = false;  // it has the job
   bool resumed_ = false;
   bool store_failing_ = false;

@@ -44,6 +44,11 @@ void JsonText::element(std::uint64_t value) {
   text_ += std::to_string(value);
 }
 
+void JsonText::element(const std::string& value) {
+  separate();
+  text_ += quote_json(value);
+}
+
 std::string JsonText::take() {
   close('}');
   return std::move(text_);

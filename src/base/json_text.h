@@ -28,6 +28,7 @@ class JsonText {
 
   void begin_array(const char* name) { open(name, '['); }
   void element(std::uint64_t value);
+  void element(const std::string& value);
   void end_array() { close(']'); }
   // Without a name: an element of an array.
   void begin_object(const char* name = nullptr) { open(name, '{'); }

@@ -144,6 +144,12 @@ void write_outcome(JsonText& json, const ChunkDone& done) {
   json.number_if_any("latency_ms", static_cast<double>(done.latency.count()) / 1e6);
   json.text_if_any("request_id", transcription.request_id);
   json.flag_if_set("resumed", done.resumed);
+  if (!done.suspect.empty()) {
+    json.begin_array("suspect");
+    for (const Suspicion why : done.suspect) json.element(std::string(to_string(why)));
+    json.end_array();
+  }
+  json.flag_if_set("dropped", done.dropped);
 }
 
 void write_outcome(JsonText& json, const ChunkFailed& failed) {
@@ -249,6 +255,13 @@ ChunkDone read_done(RecordFields& fields, ChunkPtr chunk) {
     done.latency = Nanoseconds(std::llround(latency));
   }
   done.resumed = fields.flag("resumed");
+  // Names of later versions are left out.
+  for (const std::string& name : fields.texts("suspect")) {
+    for (const Suspicion why : kSuspicions) {
+      if (to_string(why) == name) done.suspect.push_back(why);
+    }
+  }
+  done.dropped = fields.flag("dropped");
   return done;
 }
 

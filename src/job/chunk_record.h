@@ -13,6 +13,8 @@
 //   skip_reason                    skipped
 //   attempts, request_id           done and failed
 //   latency_ms, resumed            done
+//   suspect, dropped               done: why the text may be none of what was said, an array of
+//                                  names; whether it was left out of the transcript
 //   epoch                          of the owner that stored it (Redis)
 //
 // Members that are empty or unknown are left out. The service's raw answer is not kept.

@@ -50,6 +50,22 @@ std::string_view to_string(SkipReason reason) {
   return "";
 }
 
+std::string_view to_string(Suspicion suspicion) {
+  switch (suspicion) {
+    case Suspicion::kNoSpeech:
+      return "no-speech";
+    case Suspicion::kCompression:
+      return "compression";
+    case Suspicion::kRepetition:
+      return "repetition";
+    case Suspicion::kTooFast:
+      return "too-fast";
+    case Suspicion::kSilence:
+      return "silence";
+  }
+  return "";
+}
+
 const ChunkInfo& chunk_of(const Outcome& outcome) {
   return std::visit([](const auto& event) -> const ChunkInfo& { return *event.chunk; }, outcome);
 }

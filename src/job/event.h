@@ -2,6 +2,7 @@
 // happen, folded into the job's state (job.h), and told to the mirrors in that order.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -34,6 +35,19 @@ std::string_view to_string(JobReason reason);
 enum class SkipReason { kSilence, kQueueFull, kFlushed };
 std::string_view to_string(SkipReason reason);
 
+// Why a result may be none of what was said.
+enum class Suspicion {
+  kNoSpeech,     // "no-speech": the service itself doubts that there was any
+  kCompression,  // "compression": the text repeats itself, by the service's measure
+  kRepetition,   // "repetition": the same by ours
+  kTooFast,      // "too-fast": more words than can be said in that much speech
+  kSilence,      // "silence": words where hardly any speech was heard
+};
+inline constexpr std::array kSuspicions{Suspicion::kNoSpeech, Suspicion::kCompression,
+                                        Suspicion::kRepetition, Suspicion::kTooFast,
+                                        Suspicion::kSilence};
+std::string_view to_string(Suspicion suspicion);
+
 using ChunkPtr = std::shared_ptr<const ChunkInfo>;
 
 // The chunk was handed to the dispatcher.
@@ -58,6 +72,8 @@ struct ChunkDone {
   Nanoseconds latency{0};  // end of the chunk's audio to its text
   bool resumed = false;
   TimePoint answered_at{};  // not with resumed ones
+  std::vector<Suspicion> suspect{};
+  bool dropped = false;  // suspect, so its text is not in the transcript
 };
 struct ChunkFailed {
   ChunkPtr chunk;

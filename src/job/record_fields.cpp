@@ -94,6 +94,21 @@ std::vector<std::uint32_t> RecordFields::run_lengths(const char* name) {
   return runs;
 }
 
+std::vector<std::string> RecordFields::texts(const char* name) {
+  std::vector<std::string> found;
+  JsonArray* elements = array(name);
+  const guint length = elements == nullptr ? 0 : json_array_get_length(elements);
+  for (guint i = 0; i < length; ++i) {
+    JsonNode* node = json_array_get_element(elements, i);
+    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING) {
+      refuse(name);
+      return {};
+    }
+    found.emplace_back(json_node_get_string(node));
+  }
+  return found;
+}
+
 void RecordFields::each(const char* name, const std::function<void(RecordFields&)>& visit) {
   JsonArray* elements = array(name);
   const guint length = elements == nullptr ? 0 : json_array_get_length(elements);

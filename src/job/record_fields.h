@@ -38,6 +38,7 @@ class RecordFields {
   std::optional<double> optional_number(const char* name);
   bool flag(const char* name);
   std::vector<std::uint32_t> run_lengths(const char* name);
+  std::vector<std::string> texts(const char* name);
   void each(const char* name, const std::function<void(RecordFields&)>& visit);
   // Refused when there is no such object.
   void inside(const char* name, const std::function<void(RecordFields&)>& visit);

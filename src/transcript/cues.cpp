@@ -195,6 +195,13 @@ std::optional<Cue> find_hole(const Released& released) {
   if (!released.outcome) return std::nullopt;
   if (const auto* failed = std::get_if<ChunkFailed>(&*released.outcome))
     return make_hole(*failed->chunk, why_failed(failed->failure));
+  if (const auto* done = std::get_if<ChunkDone>(&*released.outcome)) {
+    if (!done->dropped) return std::nullopt;
+    std::string why;
+    for (const Suspicion suspicion : done->suspect)
+      why += (why.empty() ? "suspect: " : ", ") + std::string(to_string(suspicion));
+    return make_hole(*done->chunk, why);
+  }
   const auto* skipped = std::get_if<ChunkSkipped>(&*released.outcome);
   if (skipped == nullptr || skipped->reason == SkipReason::kSilence) return std::nullopt;
   return make_hole(*skipped->chunk, std::string(to_string(skipped->reason)));

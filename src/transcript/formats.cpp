@@ -153,6 +153,12 @@ bool write_outcome(JsonText& json, const Outcome& outcome) {
   if (const auto* done = std::get_if<ChunkDone>(&outcome)) {
     write_head(json, *done->chunk, "done");
     if (done->transcription) json.text_if_any("language", done->transcription->language);
+    if (!done->suspect.empty()) {
+      json.begin_array("suspect");
+      for (const Suspicion why : done->suspect) json.element(std::string(to_string(why)));
+      json.end_array();
+    }
+    json.flag_if_set("dropped", done->dropped);
     return true;
   }
   if (const auto* failed = std::get_if<ChunkFailed>(&outcome)) {

@@ -20,7 +20,8 @@ std::string format_vtt(const std::vector<Cue>& cues);
 
 // One JSON object on one line, without its end: index, timestamp, duration, status ("done",
 // "failed", "skipped", "rest": what was left of a chunk's text at the end), and
-//   done:    language
+//   done:    language; suspect: why the text may be none of what was said, and dropped: so it is
+//            left out
 //   failed:  error: reason, http_status, type, code, message
 //   skipped: reason
 //   text     the piece of the joined transcript: concatenated they are the whole; with its

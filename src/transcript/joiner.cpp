@@ -89,7 +89,8 @@ Released Joiner::release(Outcome outcome) {
   Released released;
   const ChunkPtr chunk = pointer_of(outcome);
   const auto* done = std::get_if<ChunkDone>(&outcome);
-  if (done != nullptr && done->transcription && !trimmed(done->transcription->text).empty()) {
+  if (done != nullptr && !done->dropped && done->transcription &&
+      !trimmed(done->transcription->text).empty()) {
     released.text = join(chunk, *done->transcription);
   } else {
     released.text = take_tail(chunk.get());

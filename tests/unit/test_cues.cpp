@@ -1,8 +1,11 @@
+#include <algorithm>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "outcomes.h"
+#include "overlaps.h"
+#include "transcript/cue_atoms.h"
 #include "transcript/cues.h"
 
 #include "check_main.h"
@@ -167,6 +170,296 @@ START_TEST(silence_gives_none) {
 }
 END_TEST
 
+START_TEST(two_lines) {
+  const auto cues = cues_of(
+      "It was a bright cold day in April, and the clocks were striking thirteen. Winston Smith, "
+      "his "
+      "chin nuzzled into his breast in an effort to escape the vile wind, slipped quickly "
+      "through.");
+  const char* expected[] = {
+      "It was a bright cold day in April,\nand the clocks were striking thirteen.",
+      "Winston Smith, his chin nuzzled into his\nbreast in an effort to escape the",
+      "vile wind, slipped quickly through."};
+  std::string all;
+  for (const Cue& cue : cues) all += cue.text + "|";
+  ck_assert_msg(cues.size() >= 3, "%s", all.c_str());
+  ck_assert_str_eq(cues[0].text.c_str(), expected[0]);
+  ck_assert(cues.back().text.ends_with("slipped quickly through."));
+}
+END_TEST
+
+START_TEST(sentences_first) {
+  const auto cues = cues_of(
+      "Yes. That is what he said to me on the day before yesterday at noon. No "
+      "more than that, and nothing else was ever said about it by anyone.");
+  ck_assert(cues[0].text.ends_with("noon."));
+  for (const Cue& cue : cues) {
+    const char last = cue.text.back();
+    ck_assert_msg(last == '.' || last == ',', "%s", cue.text.c_str());
+  }
+}
+END_TEST
+
+// A full stop may stand behind a bracket, quotes may follow it.
+START_TEST(closing_signs_stay) {
+  const auto cues = cues_of(
+      "“He said (and I quote him here) that it was late.” Then he left us all "
+      "alone in the dark, and we never saw him again.");
+  ck_assert(cues[0].text.ends_with("late.”"));
+}
+END_TEST
+
+START_TEST(timed_by_words) {
+  const auto word = [](std::int64_t start, std::int64_t end, const char* text) {
+    return Word{std::chrono::milliseconds(start), std::chrono::milliseconds(end), text, {}};
+  };
+  const auto cues = make_cues(release(done_with(make_chunk(1), "Stop. Then go on.", {},
+                                                {word(500, 900, "Stop"), word(5000, 5300, "Then"),
+                                                 word(5300, 5500, "go"), word(5500, 5900, "on")})));
+  ck_assert_uint_eq(cues.size(), 2);
+  const auto ms = [](std::int64_t time) { return Nanoseconds(std::chrono::milliseconds(time)); };
+  ck_assert_str_eq(cues[0].text.c_str(), "Stop.");
+  // What was said in less than a second is there for one.
+  ck_assert(cues[0].begin == ms(10500) && cues[0].end == ms(11500));
+  ck_assert(cues[1].begin == ms(15000) && cues[1].end == ms(16000));
+}
+END_TEST
+
+START_TEST(seven_seconds) {
+  const auto word = [](int start, int end, const char* text) {
+    return Word{s(start), s(end), text, {}};
+  };
+  const auto cues =
+      make_cues(release(done_with(make_chunk(0, 30), "a b c d e f", {},
+                                  {word(0, 3, "a"), word(3, 5, "b"), word(5, 8, "c"),
+                                   word(8, 10, "d"), word(10, 20, "e"), word(20, 21, "f")})));
+  for (const Cue& cue : cues) ck_assert(cue.end - cue.begin <= s(7));
+  ck_assert_str_eq(cues[0].text.c_str(), "a b");
+  ck_assert_str_eq(cues[1].text.c_str(), "c d");
+  ck_assert_str_eq(cues[2].text.c_str(), "e");
+  ck_assert(cues[2].begin == s(10) && cues[2].end == s(17));
+}
+END_TEST
+
+START_TEST(wide_characters) {
+  const auto cues = cues_of(
+      "今天我们要讲的是关于中国历史的一些问题，请大家注意听，因为这些内容很重要。"
+      "明天我们会继续讲这个话题，希望大家都能来参加。");
+  for (const Cue& cue : cues) {
+    std::size_t begin = 0;
+    while (begin < cue.text.size()) {
+      const std::size_t end = std::min(cue.text.find('\n', begin), cue.text.size());
+      const std::string line = cue.text.substr(begin, end - begin);
+      ck_assert_int_le(g_utf8_strlen(line.c_str(), -1), 21);
+      ck_assert(!line.starts_with("，") && !line.starts_with("。"));
+      begin = end + 1;
+    }
+  }
+  ck_assert(cues[0].text.ends_with("。") || cues[0].text.ends_with("，"));
+}
+END_TEST
+
+// Words longer than a line, marks without end.
+START_TEST(no_place_to_break) {
+  std::string text;
+  for (int i = 0; i < 30; ++i) text += "Donaudampfschiff";
+  for (int i = 0; i < 300; ++i) text += "\u0301";
+  std::string shown;
+  for (const Cue& cue : cues_of(text)) {
+    for (const char byte : cue.text) {
+      if (byte != '\n') shown += byte;
+    }
+  }
+  ck_assert(shown == text);
+}
+END_TEST
+
+START_TEST(names_of_speakers) {
+  const auto turn = [](int start, int end, const char* text, const char* speaker) {
+    Segment one = segment(s(start), s(end), text);
+    one.speaker = speaker;
+    return one;
+  };
+  const auto cues = cues_of(
+      "Are you there? Yes. Good.",
+      {turn(0, 3, "Are you there?", "Ann"), turn(2, 4, "Yes.", "Bob"), turn(5, 6, "Good.", "Ann")});
+  ck_assert_uint_eq(cues.size(), 3);
+  ck_assert_str_eq(cues[0].speaker.c_str(), "Ann");
+  ck_assert_str_eq(cues[1].speaker.c_str(), "Bob");
+  // They may talk at the same time.
+  ck_assert(cues[1].begin == s(12) && cues[0].end == s(13));
+  ck_assert_str_eq(cues[2].text.c_str(), "Good.");
+}
+END_TEST
+
+namespace {
+
+const char* const kVocabulary[] = {"a",
+                                   "I",
+                                   "the",
+                                   "house",
+                                   "sea.",
+                                   "well,",
+                                   "no!",
+                                   "(perhaps)",
+                                   "“yes”",
+                                   "¿qué",
+                                   "1,000",
+                                   "wait…",
+                                   "incomprehensibilities;",
+                                   "今天",
+                                   "我们要讲，",
+                                   "「はい」。",
+                                   "カタカナー",
+                                   "สวัสดี",
+                                   "ครับ",
+                                   "שלום",
+                                   "сегодня",
+                                   "e\u0301te\u0301",
+                                   "👩‍👩‍👧",
+                                   "🇩🇪",
+                                   "\t\n",
+                                   "—",
+                                   "...",
+                                   "-->"};
+
+std::string any_text(std::mt19937& random) {
+  std::string text;
+  for (auto count = random() % 120; count > 0; --count) {
+    text += kVocabulary[random() % std::size(kVocabulary)];
+    if (random() % 4 != 0) text += random() % 10 == 0 ? "  \n" : " ";
+  }
+  if (random() % 10 == 0) text.append(random() % 300, 'x');
+  return text;
+}
+
+std::string without_space(const std::string& text) {
+  std::string rest;
+  for (const char* p = text.c_str(); *p != '\0'; p = g_utf8_next_char(p)) {
+    const gunichar character = g_utf8_get_char(p);
+    if (!g_unichar_isspace(character) && !g_unichar_iscntrl(character))
+      rest.append(p, static_cast<std::size_t>(g_utf8_next_char(p) - p));
+  }
+  return rest;
+}
+
+// A text in a few segments of some speakers, with or without times.
+ChunkDone any_result(std::mt19937& random, std::uint64_t index, std::string* spoken) {
+  auto chunk = make_chunk(index, 28);
+  if (random() % 2 == 0) {
+    for (std::uint32_t left = 2800; left > 0;) {
+      const std::uint32_t run = std::min<std::uint32_t>(left, random() % 300);
+      chunk->mask.push_back(run);
+      left -= run;
+    }
+  }
+  const bool diarized = random() % 3 == 0;
+  std::vector<Segment> segments;
+  std::vector<Word> words;
+  std::string text;
+  for (auto count = 1 + random() % 5; count > 0; --count) {
+    const std::string part = any_text(random);
+    Segment one = segment(std::chrono::milliseconds(random() % 28000),
+                          std::chrono::milliseconds(random() % 28000), part);
+    if (diarized) one.speaker = std::string(1, static_cast<char>('A' + random() % 3));
+    segments.push_back(one);
+    text += " " + part;
+  }
+  std::stable_sort(segments.begin(), segments.end(),
+                   [](const Segment& a, const Segment& b) { return a.start < b.start; });
+  if (diarized) {
+    text.clear();
+    for (const Segment& one : segments) text += " " + one.text;
+  }
+  if (random() % 3 == 0) {
+    Nanoseconds at{0};
+    for (const Token& token : tokenize(text)) {
+      const Nanoseconds start = at + std::chrono::milliseconds(random() % 400);
+      at = start + std::chrono::milliseconds(random() % 600);
+      words.push_back({start, at, text.substr(token.begin, token.end - token.begin), {}});
+    }
+  }
+  if (!diarized && random() % 2 == 0) segments.clear();
+  *spoken = text;
+  return done_with(chunk, text, segments, words);
+}
+
+void check_lines(const Cue& cue) {
+  ck_assert_msg(!cue.text.empty() && cue.text.back() != '\n', "%s", cue.text.c_str());
+  std::size_t lines = 0;
+  for (std::size_t begin = 0; begin < cue.text.size(); ++lines) {
+    const std::size_t end = std::min(cue.text.find('\n', begin), cue.text.size());
+    const std::string line = cue.text.substr(begin, end - begin);
+    const std::size_t name = lines == 0 && !cue.speaker.empty() ? cue.speaker.size() + 2 : 0;
+    ck_assert_msg(width_of(line) + name <= kCueColumns, "%s", line.c_str());
+    const gunichar first = g_utf8_get_char(line.c_str());
+    ck_assert_msg(!g_unichar_ismark(first) && !g_unichar_isspace(first), "%s", line.c_str());
+    const bool lonely = g_utf8_strlen(line.c_str(), -1) > 1;
+    ck_assert_msg(
+        !lonely || (!line.starts_with("。") && !line.starts_with("，") && !line.starts_with("」")),
+        "%s", cue.text.c_str());
+    begin = end + 1;
+  }
+  ck_assert_uint_le(lines, 2);
+}
+
+}  // namespace
+
+// Whatever is said: the limits hold, nothing is lost, time goes on.
+START_TEST(any_texts) {
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    std::mt19937 random(static_cast<unsigned>(_i) * 1000 + seed);
+    Joiner joiner;
+    std::map<std::string, Nanoseconds> until;
+    for (std::uint64_t index = 0; index < 4; ++index) {
+      std::string spoken;
+      const Released released = joiner.add(any_result(random, index, &spoken)).at(0);
+      std::map<std::string, std::string> shown;
+      Nanoseconds last = s(28 * static_cast<int>(index));
+      for (const Cue& cue : make_cues(released)) {
+        check_lines(cue);
+        ck_assert(last <= cue.begin && cue.begin <= cue.end);
+        ck_assert(cue.end <= s(28 * static_cast<int>(index + 1)));
+        ck_assert(cue.end - cue.begin <= kLongestCue);
+        ck_assert(until[cue.speaker] <= cue.begin);
+        until[cue.speaker] = cue.end;
+        last = cue.begin;
+        shown[cue.speaker] += without_space(cue.text);
+      }
+      std::size_t bytes = 0;
+      for (const auto& [speaker, text] : shown) bytes += text.size();
+      ck_assert_uint_eq(bytes, without_space(spoken).size());
+      if (shown.size() == 1) ck_assert(shown.begin()->second == without_space(spoken));
+    }
+  }
+}
+END_TEST
+
+// The words of a seam are shown once.
+START_TEST(cues_of_a_seam) {
+  const auto chunks = cut_at({0, 10000, 20000}, 1000);
+  const auto at = [](std::int64_t start, const char* text) {
+    return Word{ms(start), ms(start + 250), text, {}};
+  };
+  const Joined joined = join({heard(chunks[0], "down to the old sea",
+                                    {at(9000, "down"), at(9300, "to"), at(9600, "the"),
+                                     at(9900, "old"), at(10200, "sea")}),
+                              heard(chunks[1], "the old sea and back.",
+                                    {at(9600, "the"), at(9900, "old"), at(10200, "sea"),
+                                     at(10500, "and"), at(10800, "back")})});
+  std::string shown;
+  Nanoseconds last{0};
+  for (const Released& released : joined.released) {
+    for (const Cue& cue : make_cues(released)) {
+      shown += cue.text + " ";
+      ck_assert(last <= cue.begin);
+      last = cue.end;
+    }
+  }
+  ck_assert_str_eq(shown.c_str(), "down to the old sea and back. ");
+}
+END_TEST
+
 static Suite* make_suite() {
   Suite* suite = suite_create("cues");
   TCase* tcase = tcase_create("cues");
@@ -178,6 +471,16 @@ static Suite* make_suite() {
   tcase_add_test(tcase, holes_say_what_is_missing);
   tcase_add_test(tcase, a_short_hole_has_a_span);
   tcase_add_test(tcase, silence_gives_none);
+  tcase_add_test(tcase, two_lines);
+  tcase_add_test(tcase, sentences_first);
+  tcase_add_test(tcase, closing_signs_stay);
+  tcase_add_test(tcase, timed_by_words);
+  tcase_add_test(tcase, seven_seconds);
+  tcase_add_test(tcase, wide_characters);
+  tcase_add_test(tcase, no_place_to_break);
+  tcase_add_test(tcase, names_of_speakers);
+  tcase_add_loop_test(tcase, any_texts, 0, 10);
+  tcase_add_test(tcase, cues_of_a_seam);
   suite_add_tcase(suite, tcase);
   return suite;
 }

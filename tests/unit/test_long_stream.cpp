@@ -1,0 +1,138 @@
+// A live stream of days: what is held does not grow.
+#include <glib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "counted_memory.h"
+#include "mirrors.h"
+#include "overlaps.h"
+
+#include "check_main.h"
+
+using namespace transcribe;
+
+namespace {
+
+constexpr std::uint64_t kChunkSeconds = 10;
+constexpr std::uint64_t kChunksPerDay = 24 * 3600 / kChunkSeconds;
+
+// Chunk i of an endless stream; all cuts are forced.
+std::shared_ptr<ChunkInfo> endless_chunk(std::uint64_t index) {
+  auto chunk = make_chunk(index, kChunkSeconds);
+  const std::uint64_t shared = kSampleRate / 2;
+  if (index > 0) chunk->payload.begin -= shared;
+  chunk->payload.end += shared;
+  chunk->mask = {20, 480, 30, 570};
+  chunk->reason = CutReason::kForced;
+  return chunk;
+}
+
+// About `bytes` of text; its first and last words are its neighbours', too.
+std::string endless_text(std::uint64_t index, std::size_t bytes) {
+  const auto shared = [](std::uint64_t cut) {
+    const std::string number = std::to_string(cut);
+    return "s" + number + " w" + number + " h" + number;
+  };
+  std::string text = shared(index);
+  for (std::size_t i = 0; text.size() + 40 < bytes; ++i)
+    text += " some" + std::to_string(i) + (i % 9 == 8 ? "." : "");
+  return text + " " + shared(index + 1);
+}
+
+class Counter final : public EngineObserver {
+ public:
+  std::uint64_t pieces = 0;
+  std::uint64_t bytes = 0;
+
+  void on_state(const StateChanged&, const Counters&) noexcept override {}
+  void on_queued(const ChunkQueued&, const Counters&) noexcept override {}
+  void on_retry(const ChunkRetry&) noexcept override {}
+  void on_released(const Released& released, const Counters&) noexcept override {
+    if (!released.text) return;
+    ++pieces;
+    bytes += released.text->text.size();
+  }
+  void on_file_error(const WriteError&) noexcept override {}
+  void on_file_recovered() noexcept override {}
+  void on_store_error(const std::string&) noexcept override {}
+  void on_store_recovered() noexcept override {}
+  void on_store_off(const std::string&) noexcept override {}
+  void on_store_waiting(const std::string&) noexcept override {}
+  void on_complete(const JobEnd&) noexcept override {}
+  void on_end(const JobEnd&) noexcept override {}
+  void on_stopped(const Counters&) noexcept override {}
+};
+
+}  // namespace
+
+// Seven days of 1 kB texts through everything that follows the job on its event thread.
+START_TEST(seven_days) {
+  const CharPtr directory(g_dir_make_tmp("long-stream-XXXXXX", nullptr));
+  const std::string file = std::string(directory.get()) + "/talk.srt";
+  // The sanitizers make it ten times as slow.
+  const std::uint64_t days = g_getenv("TRANSCRIBE_FULL") != nullptr ? 7 : 1;
+  Counter counter;
+  {
+    const SystemClock clock;
+    Mirrors mirrors(counter, nullptr, clock);
+    ck_assert(mirrors.open_file(file, TranscriptFormat::kAuto, "job").ok());
+    std::size_t after_an_hour = 0;
+    std::size_t most = 0;
+    for (std::uint64_t i = 0; i < days * kChunksPerDay; ++i) {
+      Event event = heard(endless_chunk(i), endless_text(i, 1000));
+      mirrors.store({&event, 1});
+      mirrors.tell(event, Counters());
+      // The begin of the transcript is kept for the last message: 1 MiB, full after three hours.
+      if (i == kChunksPerDay / 6) after_an_hour = testing::held_bytes;
+      if (i > kChunksPerDay / 6) most = std::max(most, testing::held_bytes);
+    }
+    ck_assert_uint_gt(after_an_hour, 1024 * 1024);
+    ck_assert_uint_le(most, after_an_hour + 8 * 1024);
+    mirrors.close(mirrors.tell_end({}, {}));
+  }
+  ck_assert_uint_ge(counter.pieces, days * kChunksPerDay);
+  // Shared words once: about 40 of 1000 bytes are the neighbour's.
+  ck_assert_uint_lt(counter.bytes, days * kChunksPerDay * 985);
+  ck_assert_uint_gt(counter.bytes, days * kChunksPerDay * 900);
+  unlink(file.c_str());
+  rmdir(directory.get());
+}
+END_TEST
+
+START_TEST(a_hundred_thousand_chunks) {
+  Joiner joiner;
+  std::size_t held = 0;
+  std::uint64_t words = 0;
+  std::uint64_t expected = 3;
+  const auto count = [&](const std::vector<Released>& released) {
+    for (const Released& one : released) {
+      if (one.text) words += one.text->tokens.size();
+    }
+  };
+  for (std::uint64_t i = 0; i < 100000; ++i) {
+    const std::string text = endless_text(i, 200);
+    // The three words of a cut are there once.
+    expected += tokenize(text).size() - 3;
+    count(joiner.add(heard(endless_chunk(i), text)));
+    if (i == 100) held = testing::held_bytes;
+  }
+  ck_assert_uint_le(testing::held_bytes, held + 1024);
+  count(joiner.finish());
+  ck_assert_uint_eq(words, expected);
+}
+END_TEST
+
+static Suite* make_suite() {
+  Suite* suite = suite_create("long_stream");
+  TCase* tcase = tcase_create("long_stream");
+  tcase_add_test(tcase, seven_days);
+  tcase_add_test(tcase, a_hundred_thousand_chunks);
+  suite_add_tcase(suite, tcase);
+  return suite;
+}
+
+TRANSCRIBE_CHECK_MAIN(make_suite)
