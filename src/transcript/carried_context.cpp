@@ -66,6 +66,10 @@ void CarriedContext::add(const Released& released) {
     if (!silence || chunk.core.end - s->last_word_end > kLongSilence) s->tail.clear();
     return;
   }
+  if (!done->suspect.empty()) {
+    s->tail.clear();
+    return;
+  }
   const std::string& language = done->transcription->language;
   if (!language.empty() && !s->language.empty() && language != s->language) s->tail.clear();
   if (!language.empty()) s->language = language;

@@ -1,6 +1,6 @@
 // context=previous: the end of the joined transcript goes with the next chunk's prompt, where it is
 // there in time. It starts anew behind what breaks the flow of speech: a failed, dropped or flushed
-// chunk, 30 s without a word, another language.
+// chunk, a suspect result, 30 s without a word, another language.
 #pragma once
 
 #include <cstdint>

@@ -37,6 +37,8 @@ ChunkDone rich_done() {
   done.attempts = 3;
   done.latency = Nanoseconds(1234567891);
   done.resumed = true;
+  done.suspect = {Suspicion::kCompression, Suspicion::kSilence};
+  done.dropped = true;
   return done;
 }
 
@@ -88,6 +90,8 @@ START_TEST(done_round_trips) {
   ck_assert_uint_eq(again.attempts, 3);
   ck_assert_int_eq(again.latency.count(), 1234567891);
   ck_assert(again.resumed);
+  ck_assert(again.suspect == done.suspect);
+  ck_assert(again.dropped);
   const Transcription& a = *done.transcription;
   const Transcription& b = *again.transcription;
   ck_assert_str_eq(a.text.c_str(), b.text.c_str());
@@ -204,7 +208,7 @@ END_TEST
 
 START_TEST(unknown_members_are_ignored) {
   std::string record = to_record(make_done(0, "hi"), "");
-  record.insert(1, "\"suspect\":\"loop\",\"epoch\":3,\"seam\":{\"a\":[1,[2]]},");
+  record.insert(1, "\"suspect\":[\"loop\"],\"epoch\":3,\"seam\":{\"a\":[1,[2]]},");
   ck_assert(from_record(record).ok());
 }
 END_TEST
@@ -253,6 +257,8 @@ START_TEST(other_things_are_refused) {
       with("\"hi\"", "\"hi\",\"words\":[{\"start_ns\":0}]"),
       with("\"hi\"", "\"hi\",\"confidence\":1e999"),
       with("\"hi\"", "\"hi\",\"resumed\":1"),
+      with("\"hi\"", "\"hi\",\"suspect\":\"silence\""),
+      with("\"hi\"", "\"hi\",\"suspect\":[1]"),
       with("\"latency_ms\":0", "\"latency_ms\":1e300"),
   };
   ck_assert(from_record(good).ok());

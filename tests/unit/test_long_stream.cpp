@@ -43,6 +43,19 @@ std::string endless_text(std::uint64_t index, std::size_t bytes) {
   return text + " " + shared(index + 1);
 }
 
+// In one segment, of a speaker.
+ChunkDone endless_result(std::uint64_t index) {
+  ChunkDone done = heard(endless_chunk(index), endless_text(index, 1000));
+  auto transcription = std::make_shared<Transcription>(*done.transcription);
+  Segment segment;
+  segment.end = frames_to_time(done.chunk->payload.frames());
+  segment.text = transcription->text;
+  segment.speaker = "somebody whose name has its own memory";
+  transcription->segments.push_back(std::move(segment));
+  done.transcription = std::move(transcription);
+  return done;
+}
+
 class Counter final : public EngineObserver {
  public:
   std::uint64_t pieces = 0;
@@ -83,7 +96,7 @@ START_TEST(seven_days) {
     std::size_t after_an_hour = 0;
     std::size_t most = 0;
     for (std::uint64_t i = 0; i < days * kChunksPerDay; ++i) {
-      Event event = heard(endless_chunk(i), endless_text(i, 1000));
+      Event event = endless_result(i);
       mirrors.store({&event, 1});
       mirrors.tell(event, Counters());
       // The begin of the transcript is kept for the last message: 1 MiB, full after three hours.

@@ -167,6 +167,39 @@ START_TEST(the_same_word_three_times) {
 }
 END_TEST
 
+// Times that are guesses: the first is not taken for the second.
+START_TEST(the_same_word_twice_without_times) {
+  const Pair chunks = two_chunks();
+  const Joined joined = join(
+      {said(chunks.left, "oh no no", 9300, 10400), said(chunks.right, "no no way", 9600, 11200)});
+  assert_text(joined.text, "oh no no way");
+}
+END_TEST
+
+// A character alone is often another one's twin: a run of them is better, though farther away.
+START_TEST(a_lone_character_in_common) {
+  const auto token = [](const char* key, std::int64_t start) {
+    Token one;
+    one.key = key;
+    one.character = true;
+    one.start = ms(start);
+    one.stop = ms(start + 50);
+    return one;
+  };
+  const std::vector<Token> left = {token("中", 9600), token("国", 9700), token("甲", 9850),
+                                   token("的", 9975)};
+  const std::vector<Token> right = {token("中", 9600), token("国", 9700), token("乙", 9850),
+                                    token("的", 9975)};
+  SeamRule rule;
+  rule.begin = ms(9500);
+  rule.end = ms(10500);
+  const SeamCut cut = find_seam(left, right, rule);
+  ck_assert(cut.kind == SeamKind::kMatch);
+  ck_assert_uint_eq(cut.left, cut.right);
+  ck_assert_uint_le(cut.left, 2);
+}
+END_TEST
+
 START_TEST(a_phrase_repeated_on_purpose) {
   const Joined joined =
       join_timed({at(8000, 8300, "We"), at(8400, 8800, "shall"), at(8900, 9300, "fight."),
@@ -570,6 +603,8 @@ static Suite* make_suite() {
   tcase_add_test(tcase, no_word_in_common);
   tcase_add_test(tcase, overlap_wholly_silent);
   tcase_add_test(tcase, the_same_word_three_times);
+  tcase_add_test(tcase, the_same_word_twice_without_times);
+  tcase_add_test(tcase, a_lone_character_in_common);
   tcase_add_test(tcase, a_phrase_repeated_on_purpose);
   tcase_add_test(tcase, digits_against_words);
   tcase_add_test(tcase, contractions);
