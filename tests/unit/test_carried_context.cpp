@@ -95,6 +95,18 @@ START_TEST(starts_anew) {
 }
 END_TEST
 
+START_TEST(a_suspect_result_is_no_context) {
+  CarriedContext context;
+  context.add(done(0, "One."));
+  Released suspect = done(1, " Thank you for watching.");
+  std::get<ChunkDone>(*suspect.outcome).suspect = {Suspicion::kSilence};
+  context.add(suspect);
+  assert_text(context.before(*make_chunk(2)), "");
+  context.add(done(2, " Three."));
+  assert_text(context.before(*make_chunk(3)), "Three.");
+}
+END_TEST
+
 START_TEST(short_silence_is_bridged) {
   CarriedContext context;
   context.add(done(0, "One.", "en"));
@@ -158,6 +170,7 @@ Suite* make_suite() {
   tcase_add_test(tests, tail_goes_with_the_next_chunk);
   tcase_add_test(tests, decided_once);
   tcase_add_loop_test(tests, starts_anew, 0, 6);
+  tcase_add_test(tests, a_suspect_result_is_no_context);
   tcase_add_test(tests, short_silence_is_bridged);
   tcase_add_test(tests, text_without_an_outcome);
   tcase_add_test(tests, tail_has_whole_words);
