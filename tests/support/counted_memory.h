@@ -28,6 +28,9 @@ inline void count_out(void* memory) noexcept {
 
 void* operator new(std::size_t size) { return transcribe::testing::count_in(size); }
 void* operator new[](std::size_t size) { return transcribe::testing::count_in(size); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return transcribe::testing::count_in(size);
+}
 void operator delete(void* memory) noexcept { transcribe::testing::count_out(memory); }
 void operator delete[](void* memory) noexcept { transcribe::testing::count_out(memory); }
 void operator delete(void* memory, std::size_t) noexcept { transcribe::testing::count_out(memory); }
