@@ -176,7 +176,7 @@ struct Total {
 };
 
 Total run_all(Times times, bool characters) {
-  const unsigned seeds = g_getenv("TRANSCRIBE_FULL") != nullptr ? 20000 : 200;
+  const unsigned seeds = g_getenv("TRANSCRIBE_FULL") != nullptr ? 20000 : 80;
   Total total;
   for (unsigned seed = 0; seed < seeds; ++seed) {
     const Run one = run(seed, times, characters);
