@@ -114,7 +114,7 @@ END_TEST
 
 START_TEST(every_property_says_what_it_does_and_when) {
   const auto specs = list_properties();
-  ck_assert_uint_eq(specs.size(), 58);
+  ck_assert_uint_eq(specs.size(), 59);
   std::set<std::string> nicks;
   for (GParamSpec* spec : specs) {
     const std::string blurb = g_param_spec_get_blurb(spec);
@@ -162,7 +162,7 @@ START_TEST(unknown_ids_are_refused) {
   SinkSettings settings;
   GValue value = G_VALUE_INIT;
   g_value_init(&value, G_TYPE_STRING);
-  for (const guint id : {0u, kPropertyStats, kPropertyStats + 58, 10000u}) {
+  for (const guint id : {0u, kPropertyStats, kPropertyStats + 59, 10000u}) {
     ck_assert(!set_sink_property(settings, id, &value));
     ck_assert(!get_sink_property(settings, id, &value));
     ck_assert(!is_live_property(id));
