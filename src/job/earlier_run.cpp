@@ -7,10 +7,13 @@ namespace transcribe {
 
 namespace {
 
-Event outcome(const EarlierRun::Settled& settled) {
+void append(std::vector<Event>& events, const EarlierRun::Settled& settled) {
   auto chunk = std::make_shared<ChunkInfo>(settled.chunk);
-  if (settled.skipped) return ChunkSkipped{std::move(chunk), *settled.skipped};
-  return ChunkDone{std::move(chunk), nullptr, 0, Nanoseconds(0), true};
+  if (settled.skipped) {
+    events.emplace_back(ChunkSkipped{std::move(chunk), *settled.skipped});
+  } else {
+    events.emplace_back(ChunkDone{std::move(chunk), nullptr, 0, Nanoseconds(0), true});
+  }
 }
 
 }  // namespace
@@ -49,9 +52,9 @@ std::vector<Event> EarlierRun::take_all() {
       lost->core = lost->payload = hole;
       lost->time = settled.chunk.time;
       lost->reason = CutReason::kDiscontinuity;
-      events.push_back(ChunkSkipped{std::move(lost), SkipReason::kFlushed});
+      events.emplace_back(ChunkSkipped{std::move(lost), SkipReason::kFlushed});
     }
-    events.push_back(outcome(settled));
+    append(events, settled);
     hole = {settled.chunk.core.end, settled.chunk.core.end};
     next = index + 1;
   }
