@@ -219,8 +219,10 @@ GST_START_TEST(test_the_same_chunks_after_a_resume) {
     ck_assert_uint_eq(feed.pipeline().stat("chunks-completed"),
                       std::count_if(reference.begin(), reference.end(),
                                     [](const Told& chunk) { return !chunk.skipped; }));
-    for (const Request& request : service.requests())
-      ck_assert(*request.samples == reference[*request.chunk - 1].sent);
+    for (const Request& request : service.requests()) {
+      // Not of one that the first run gave up before it was read.
+      if (request.samples) ck_assert(*request.samples == reference[*request.chunk - 1].sent);
+    }
   }
   for (const char* other : {"skip-silence=false", "forced-overlap=500000000",
                             "silence-duration=2000000000", "speech-threshold=9"}) {

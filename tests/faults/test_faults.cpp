@@ -348,7 +348,8 @@ GST_START_TEST(test_server_delay) {
       {{{"Retry-After", "1"}}, 1000, 1000},
       {{{"Retry-After", "0.25"}}, 250, 250},
       {{{"retry-after-ms", "120"}, {"Retry-After", "60"}}, 120, 120},
-      {{{"Retry-After", date(2)}}, 500, 2000},
+      // Made when the job begins, in whole seconds.
+      {{{"Retry-After", date(5)}}, 1000, 5000},
       {{{"Retry-After", date(-100)}}, 10, 20},
       {{{"Retry-After", "0"}}, 10, 20},
       {{{"Retry-After", "soon"}}, 10, 20},
