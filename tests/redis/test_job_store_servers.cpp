@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "job_store_test.h"
+#include "redis_cluster.h"
 
 namespace transcribe {
 namespace {
@@ -33,35 +34,19 @@ END_TEST
 
 // Two nodes that share the slots; a job lies on the one that redis-uri does not name.
 START_TEST(a_cluster) {
-  RedisServer::Options options;
-  options.cluster = true;
-  RedisServer first(options), second(options);
-  RedisClient a(first.port()), b(second.port());
-  ck_same(a("CLUSTER", "ADDSLOTSRANGE", "0", "8191").text, "OK");
-  ck_same(b("CLUSTER", "ADDSLOTSRANGE", "8192", "16383").text, "OK");
-  ck_same(b("CLUSTER", "SET-CONFIG-EPOCH", "2").text, "OK");
-  const std::string nodes = b("CLUSTER", "NODES").text;
-  const auto at = nodes.find('@') + 1;
-  ck_same(a("CLUSTER", "MEET", "127.0.0.1", std::to_string(second.port()),
-            nodes.substr(at, nodes.find_first_of(", ", at) - at))
-              .text,
-          "OK");
-  const auto well = [](RedisClient& node) {
-    return node("CLUSTER", "INFO").text.find("cluster_state:ok") != std::string::npos;
-  };
-  ck_assert(eventually([&] { return well(a) && well(b); }));
+  RedisCluster cluster;
+  RedisClient a(cluster.first.port()), b(cluster.second.port());
   const char* const kIndex = "transcribe:index:active";
-  const bool index_here = a("CLUSTER", "KEYSLOT", kIndex).number < 8192;
+  const bool index_here = cluster.first_has(kIndex);
   int far = 0;
   for (int i = 0; i < 6; i++) {
-    JobRun run(first);
+    JobRun run(cluster.first);
     run.identity.job_id = "talk" + std::to_string(i);
-    const bool here =
-        a("CLUSTER", "KEYSLOT", "transcribe:jobs:" + run.identity.job_id).number < 8192;
+    const bool here = cluster.first_has("transcribe:jobs:" + run.identity.job_id);
     far += here ? 0 : 1;
     {
       // The hint is on one node only; a job on the other does without.
-      JobRun hinted(first);
+      JobRun hinted(cluster.first);
       hinted.identity.job_id = run.identity.job_id;
       hinted.assert_open();
       const RedisReply score = (index_here ? a : b)("ZSCORE", kIndex, hinted.identity.job_id);
@@ -74,6 +59,94 @@ START_TEST(a_cluster) {
     ck_same(run.watcher.counts(), "0 0 0 0 0");
   }
   ck_assert_int_gt(far, 0);
+}
+END_TEST
+
+// The node that has the job stays, and with it all that the job has there. Named in redis-uri is
+// that node, or the other one.
+START_TEST(a_cluster_that_is_down_for_a_while) {
+  RedisCluster cluster;
+  const std::string stream = "transcribe:jobs:talk";
+  RedisServer& node = cluster.node_of(stream);
+  JobRun run(_i == 0 ? node : cluster.node_without(stream));
+  run.assert_open();
+  run.start();
+  run.transcribe(0, "one");
+  RedisClient redis(node.port());
+  JobView view(redis);
+  ck_assert(eventually([&] { return view.field("progress", "done") == "1"; }));
+  cluster.take_slot(stream);
+  run.transcribe(1, "two");
+  ck_assert(run.watcher.wait([](const auto& seen) { return seen.errors.size() == 1; }));
+  ck_assert(run.watcher.seen().errors[0].find("CLUSTERDOWN") != std::string::npos);
+  run.transcribe(2, "three");
+  cluster.give_slot(stream);
+  ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered == 1; }));
+  run.transcribe(3, "four");
+  run.complete();
+  ck_same(view.state(), "COMPLETED");
+  ck_same(view.problem(), "");
+  ck_same(view.field("progress", "done"), "4");
+  ck_same(run.watcher.counts(), "1 1 0 0 0");
+}
+END_TEST
+
+// Without the majority of the nodes the other one takes no writes either.
+START_TEST(a_cluster_that_loses_the_other_node) {
+  RedisCluster cluster;
+  const std::string stream = "transcribe:jobs:talk";
+  RedisServer& node = cluster.node_of(stream);
+  RedisServer& other = cluster.node_without(stream);
+  JobRun run(node);
+  run.assert_open();
+  run.start();
+  run.transcribe(0, "one");
+  RedisClient redis(node.port());
+  JobView view(redis);
+  ck_assert(eventually([&] { return view.field("progress", "done") == "1"; }));
+  other.freeze();
+  redis("CONFIG", "SET", "cluster-node-timeout", "500");
+  RedisCluster::wait_for_state(node, "fail");
+  run.transcribe(1, "two");
+  ck_assert(run.watcher.wait([](const auto& seen) { return seen.errors.size() == 1; }));
+  redis("CONFIG", "SET", "cluster-node-timeout", "15000");
+  other.thaw();
+  ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered == 1; }));
+  run.complete();
+  ck_same(view.problem(), "");
+  ck_same(view.field("progress", "done"), "2");
+  ck_same(run.watcher.counts(), "1 1 0 0 0");
+}
+END_TEST
+
+// First it can't be reached, then it is back without any data.
+START_TEST(a_cluster_that_loses_the_node_with_the_job) {
+  RedisCluster cluster;
+  const std::string stream = "transcribe:jobs:talk";
+  RedisServer& node = cluster.node_of(stream);
+  JobRun run(cluster.node_without(stream));
+  run.settings.timeout = Milliseconds(1000);
+  run.assert_open();
+  run.start();
+  run.transcribe(0, "one");
+  {
+    RedisClient redis(node.port());
+    JobView view(redis);
+    ck_assert(eventually([&] { return view.field("progress", "done") == "1"; }));
+  }
+  node.kill();
+  run.transcribe(1, "two");
+  ck_assert(run.watcher.wait([](const auto& seen) { return seen.errors.size() == 1; }));
+  node.restart();
+  ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered == 1; }));
+  run.transcribe(2, "three");
+  run.complete();
+  RedisClient redis(node.port());
+  JobView view(redis);
+  ck_same(view.state(), "COMPLETED");
+  ck_same(view.problem(false), "");
+  ck_same(view.field("progress", "done"), "3");
+  ck_same(run.watcher.counts(), "1 1 0 0 0");
 }
 END_TEST
 
@@ -243,11 +316,14 @@ Suite* make_suite() {
   TCase* tcase = tcase_create("servers");
   tcase_set_timeout(tcase, 120);
   for (const TTest* test :
-       {a_unix_socket_and_a_database, a_cluster, a_server_that_loads_its_data, a_replica_takes_over,
-        a_server_that_knows_an_older_owner_only, a_job_that_was_begun_anew_by_somebody_else,
-        a_job_that_was_ended_by_hand, the_group_of_consumers_is_made_again}) {
+       {a_unix_socket_and_a_database, a_cluster, a_cluster_that_loses_the_other_node,
+        a_cluster_that_loses_the_node_with_the_job, a_server_that_loads_its_data,
+        a_replica_takes_over, a_server_that_knows_an_older_owner_only,
+        a_job_that_was_begun_anew_by_somebody_else, a_job_that_was_ended_by_hand,
+        the_group_of_consumers_is_made_again}) {
     tcase_add_test(tcase, test);
   }
+  tcase_add_loop_test(tcase, a_cluster_that_is_down_for_a_while, 0, 2);
   suite_add_tcase(suite, tcase);
   return suite;
 }

@@ -5,6 +5,7 @@
 #include "connection_test.h"
 #include "redis/script_client.h"
 #include "redis/server_facts.h"
+#include "redis_cluster.h"
 
 namespace transcribe {
 namespace {
@@ -212,40 +213,28 @@ START_TEST(facts_of_a_real_server) {
 }
 END_TEST
 
-// "… 127.0.0.1:7000@17000 myself,master …"
-std::string bus_port(const std::string& nodes) {
-  const auto at = nodes.find('@') + 1;
-  return nodes.substr(at, nodes.find_first_of(" ,", at) - at);
-}
-
 START_TEST(cluster_names_the_other_node) {
-  RedisServer::Options options;
-  options.cluster = true;
-  RedisServer one(options), two(options);
-  const auto first = open(one.uri());
-  const auto second = open(two.uri());
-  assert_call_fails(*first, {"GET", "foo"}, RedisFault::kUnsettled);
-  call(*first, {"CLUSTER", "ADDSLOTSRANGE", "0", "8191"});
-  call(*second, {"CLUSTER", "ADDSLOTSRANGE", "8192", "16383"});
-  call(*first, {"CLUSTER", "SET-CONFIG-EPOCH", "1"});
-  call(*second, {"CLUSTER", "SET-CONFIG-EPOCH", "2"});
-  const std::string bus = bus_port(call(*second, {"CLUSTER", "NODES"}).text);
-  call(*first, {"CLUSTER", "MEET", "127.0.0.1", std::to_string(two.port()), bus});
-  ck_assert(one.wait_for_log("Cluster state changed: ok"));
-  ck_assert(two.wait_for_log("Cluster state changed: ok"));
+  {
+    RedisServer::Options options;
+    options.cluster = true;
+    RedisServer alone(options);
+    assert_call_fails(*open(alone.uri()), {"GET", "foo"}, RedisFault::kUnsettled);
+  }
+  RedisCluster cluster;
+  const auto first = open(cluster.first.uri());
   // Slot 12182.
   const auto error = assert_call_fails(*first, {"SET", "foo", "1"}, RedisFault::kMoved);
   ck_assert_uint_eq(error.slot, 12182);
   assert_text(error.host, "127.0.0.1");
-  ck_assert_uint_eq(error.port, two.port());
-  Connection::Settings settings = settings_for(one.uri());
+  ck_assert_uint_eq(error.port, cluster.second.port());
+  Connection::Settings settings = settings_for(cluster.first.uri());
   settings.uri.host = error.host;
   settings.uri.port = error.port;
   call(*open(settings), {"SET", "foo", "1"});
   // Before it says that it does not know the script.
   assert_call_fails(*first, {"EVALSHA", std::string(40, 'a'), "1", "foo"}, RedisFault::kMoved);
   assert_call_fails(*first, {"MSET", "foo", "1", "bar", "2"}, RedisFault::kRefused);
-  assert_open_fails(settings_for(one.uri() + "/1"), RedisFault::kRefused);
+  assert_open_fails(settings_for(cluster.first.uri() + "/1"), RedisFault::kRefused);
 }
 END_TEST
 

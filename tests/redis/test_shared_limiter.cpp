@@ -10,6 +10,7 @@
 #include "limit_crowd.h"
 #include "redis/limit_link.h"
 #include "redis_client.h"
+#include "redis_cluster.h"
 #include "redis_server.h"
 
 namespace transcribe {
@@ -246,32 +247,28 @@ END_TEST
 
 // The group and the list of members lie on different nodes.
 START_TEST(nodes_of_a_cluster) {
-  RedisServer::Options options;
-  options.cluster = true;
-  RedisServer one(options), two(options);
-  RedisClient first(one.port()), second(two.port());
-  const auto slot = static_cast<int>(first("CLUSTER", "KEYSLOT", "transcribe:workers").number);
-  ck_assert_int_ne(slot, first("CLUSTER", "KEYSLOT", "{transcribe:rl:crowd}:tat").number);
-  const auto text = [](int number) { return std::to_string(number); };
-  first("CLUSTER", "ADDSLOTSRANGE", "0", text(slot - 1), text(slot + 1), "16383");
-  second("CLUSTER", "ADDSLOTSRANGE", text(slot), text(slot));
-  first("CLUSTER", "SET-CONFIG-EPOCH", "1");
-  second("CLUSTER", "SET-CONFIG-EPOCH", "2");
-  const std::string nodes = second("CLUSTER", "NODES").text;
-  const auto at = nodes.find('@') + 1;
-  first("CLUSTER", "MEET", "127.0.0.1", std::to_string(two.port()),
-        nodes.substr(at, nodes.find_first_not_of("0123456789", at) - at));
-  ck_assert(one.wait_for_log("Cluster state changed: ok"));
-  ck_assert(two.wait_for_log("Cluster state changed: ok"));
-
-  for (RedisServer* server : {&one, &two}) {
+  RedisCluster cluster("transcribe:workers");
+  ck_assert(cluster.first_has("{transcribe:rl:crowd}:tat"));
+  for (RedisServer* server : {&cluster.first, &cluster.second}) {
     LimitCrowd crowd = crowd_of(1, *server, 20, 1);
     ck_assert(crowd.wait_each(
         [](const auto& lines) { return count_of(lines, 'M') >= 2 && count_of(lines, 'G') >= 5; }));
     ck_assert_uint_eq(count_of(crowd.lines()[0], 'X'), 0);
     ck_assert_uint_eq(count_of(crowd.lines()[0], 'W'), 0);
   }
+  RedisClient second(cluster.second.port());
   ck_assert_int_eq(second("ZCARD", "transcribe:workers").number, 1);
+
+  // The node that has the group takes nothing for a while.
+  LimitCrowd crowd = crowd_of(1, cluster.second, 20, 1);
+  ck_assert(crowd.wait_each([](const auto& lines) { return count_of(lines, 'G') >= 5; }));
+  cluster.take_slot("{transcribe:rl:crowd}:tat");
+  ck_assert(crowd.wait_each([](const auto& lines) { return count_of(lines, 'L') >= 5; }));
+  cluster.give_slot("{transcribe:rl:crowd}:tat");
+  const auto before = count_of(crowd.lines()[0], 'G');
+  ck_assert(crowd.wait_each([=](const auto& lines) { return count_of(lines, 'G') > before + 5; }));
+  for (const char kind : {'W', 'I', 'X', 'B'})
+    ck_assert_uint_eq(count_of(crowd.lines()[0], kind), 1);
 }
 END_TEST
 

@@ -11,6 +11,7 @@
 #include "fake_service.h"
 #include "job_client.h"
 #include "mirror_check.h"
+#include "redis_cluster.h"
 #include "redis_server.h"
 #include "sink_fixture.h"
 #include "sink_story.h"
@@ -201,6 +202,45 @@ GST_START_TEST(test_server_dies_and_comes_back_empty) {
   ck_assert_uint_eq(pipeline->warnings().size(), 1);
   ck_assert_uint_eq(infos(*pipeline), 1);
   check_mirror(*pipeline, server.port(), false);
+}
+GST_END_TEST
+
+// Every node is there, and the cluster takes nothing for a while.
+GST_START_TEST(test_cluster_is_down_for_a_while) {
+  const bool required = __i__ == 1;
+  const std::string stream = "transcribe:jobs:talk";
+  RedisCluster cluster;
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    return *request.chunk == kChunks ? gated("later")
+           : *request.chunk > 4      ? gated("down")
+                                     : Answer();
+  });
+  // It lies on the node that redis-uri does not name.
+  auto pipeline = start(service, properties(cluster.node_without(stream).uri(),
+                                            required ? "redis-policy=required" : ""));
+  push_source(*pipeline);
+  pipeline->wait_for("openaitranscribe/result", 4);
+  cluster.take_slot(stream);
+  service.open_gate("down");
+  pipeline->wait_for("openaitranscribe/result", kChunks - 1);
+  if (pipeline->warnings().empty()) pipeline->wait(GST_MESSAGE_WARNING);
+  ck_assert(std::strstr(pipeline->warnings().at(0).c_str(), "CLUSTERDOWN") != nullptr);
+  if (required) {
+    // Its end is held, too.
+    service.open_gate("later");
+    pipeline->wait_for("openaitranscribe/complete");
+  }
+  cluster.give_slot(stream);
+  if (!required) {
+    pipeline->wait(GST_MESSAGE_INFO);
+    service.open_gate("later");
+  }
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
+  ck_assert_uint_eq(pipeline->warnings().size(), 1);
+  ck_assert_uint_eq(infos(*pipeline), 1);
+  ck_assert_uint_eq(service.requests().size(), kChunks);
+  check_mirror(*pipeline, cluster.node_of(stream).port());
 }
 GST_END_TEST
 
@@ -444,6 +484,7 @@ static Suite* sink_redis_suite() {
   tcase_add_test(tests, test_required_without_a_server);
   tcase_add_test(tests, test_best_effort_without_a_server);
   tcase_add_test(tests, test_server_dies_and_comes_back_empty);
+  tcase_add_loop_test(tests, test_cluster_is_down_for_a_while, 0, 2);
   tcase_add_test(tests, test_required_holds_eos_until_stored);
   tcase_add_test(tests, test_slots_wait_for_redis);
   tcase_add_test(tests, test_a_hanging_server_holds_no_slot);
