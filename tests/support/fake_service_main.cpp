@@ -3,14 +3,16 @@
 //   fake-service [--script FILE|JSON] [--log FILE] [--audio-directory DIR] [--port N] [--no-check]
 //
 // Prints the port as one line once it listens. Appends to the log one JSON object per request, when
-// the request has ended. Reads "open NAME" lines (a gate of the script) from stdin. Ends on
-// SIGTERM, SIGINT, or when stdin closes, if that is a pipe or socket.
+// the request has ended. Reads lines from stdin: "open NAME" (a gate of the script), "received"
+// (prints how many requests are here as a whole). Ends on SIGTERM, SIGINT, or when stdin closes, if
+// that is a pipe or socket.
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <json-glib/json-glib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/glib_ptr.h"
@@ -180,6 +182,14 @@ gboolean on_signal(gpointer loop) noexcept {
   return G_SOURCE_CONTINUE;
 }
 
+void print_received(const FakeService& service) {
+  const auto requests = service.requests();
+  const auto count = std::count_if(requests.begin(), requests.end(),
+                                   [](const Request& request) { return request.received != 0; });
+  std::printf("%td\n", count);
+  std::fflush(stdout);
+}
+
 gboolean on_input(gint fd, GIOCondition, gpointer data) noexcept {
   auto* session = static_cast<Session*>(data);
   char buffer[512];
@@ -194,6 +204,8 @@ gboolean on_input(gint fd, GIOCondition, gpointer data) noexcept {
     session->line.erase(0, end + 1);
     if (g_str_has_prefix(line.c_str(), "open ")) {
       session->service->open_gate(line.substr(5));
+    } else if (line == "received") {
+      print_received(*session->service);
     }
   }
   return G_SOURCE_CONTINUE;

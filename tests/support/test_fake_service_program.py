@@ -79,6 +79,12 @@ class Program(unittest.TestCase):
             thread.start()
             thread.join(0.1)
             self.assertEqual(answers, [])
+            received = "0"
+            while received == "0":
+                process.stdin.write("received\n")
+                process.stdin.flush()
+                received = process.stdout.readline().strip()
+            self.assertEqual(received, "1")
             process.stdin.write("open g\n")
             process.stdin.flush()
             thread.join(20)
