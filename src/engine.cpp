@@ -95,7 +95,7 @@ void Engine::Private::run() {
     for (Entry& entry : batch) {
       if (auto* event = std::get_if<Event>(&entry.what)) events.push_back(std::move(*event));
     }
-    if (!mirrors->store(events)) dispatcher->wait_for_store(false);
+    if (!mirrors->store(events)) dispatcher->give_up_store();
     auto event = events.begin();
     for (const Entry& entry : batch) {
       if (const auto* end = std::get_if<End>(&entry.what)) {

@@ -356,6 +356,12 @@ void Dispatcher::wait_for_store(bool wait) {
   d_->touch(access);
 }
 
+void Dispatcher::give_up_store() {
+  auto access = d_->state.lock();
+  access->schedule.unstored().give_up();
+  d_->touch(access);
+}
+
 Dispatcher::Load Dispatcher::load() const {
   auto access = d_->state.lock();
   return {access->schedule.waiting(), access->schedule.in_flight()};

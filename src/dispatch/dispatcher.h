@@ -77,8 +77,10 @@ class Dispatcher {
   void set_limits(const DispatchLimits& limits, const RateLimit& rate);
   // With Config::store a chunk that is done keeps its slot until its result is stored, ...
   void stored(const std::vector<std::uint64_t>& indices);
-  // ... but not while the store is away (false). True: it is back; so it is once all is stored.
+  // ... but not while the store is away (false), until it says that it is back (true), ...
   void wait_for_store(bool wait);
+  // ... nor, after a result that could not be stored, until all are.
+  void give_up_store();
   Load load() const;
   // Requests per second in force in the group; 0: no limit.
   double current_rate() const;

@@ -23,21 +23,24 @@ class UnstoredChunks {
   explicit UnstoredChunks(const std::optional<StoreWait>& wait) : wait_(wait) {}
 
   void add(std::uint64_t index, TimePoint now);
-  // Unknown ones are ignored. Once all are stored, slots are kept again.
+  // Unknown ones are ignored.
   void remove(const std::vector<std::uint64_t>& indices);
   // False: the store is away, and no slot is kept. True: it is back.
-  void keep_slots(bool keep) { kept_ = keep; }
-  // Gives the slots free when one was kept for too long.
+  void keep_slots(bool keep);
+  // No slot is kept until the last of those that are not stored now or later is stored.
+  void give_up() { given_up_ = true; }
+  // Gives up when one was kept for too long.
   void look(TimePoint now);
 
-  std::size_t slots() const { return kept_ ? chunks_.size() : 0; }
+  std::size_t slots() const { return away_ || given_up_ ? 0 : chunks_.size(); }
   // When look() first changes something. Absent: never.
   std::optional<TimePoint> next_event() const;
 
  private:
   const std::optional<StoreWait> wait_;
   std::map<std::uint64_t, TimePoint> chunks_;  // index → since when
-  bool kept_ = true;
+  bool away_ = false;                          // until the store says that it is back
+  bool given_up_ = false;                      // until everything is stored
 };
 
 }  // namespace transcribe

@@ -727,12 +727,9 @@ START_TEST(a_store_that_is_away_holds_nothing_back) {
   f.dispatcher->stored({0, 1, 2, 3, 4, 5, 6});
   f.submit(8, 4);
   f.recorder.wait(Seen::kDone, 12);
-  f.dispatcher->stored({7, 8, 9, 10, 11});
+  // Acknowledged before, told only now; and one that the store had from an earlier run.
+  f.dispatcher->stored({7, 8, 9, 10, 11, 77});
   f.submit(12, 4);
-  f.recorder.wait(Seen::kDone, 14);
-  f.settle();
-  ck_assert_uint_eq(f.transcriber.calls().size(), 14);
-  f.dispatcher->wait_for_store(false);
   f.recorder.wait(Seen::kDone, 16);
   // Back, with four that are not stored.
   f.dispatcher->wait_for_store(true);
@@ -741,6 +738,30 @@ START_TEST(a_store_that_is_away_holds_nothing_back) {
   ck_assert_uint_eq(f.transcriber.calls().size(), 16);
   f.dispatcher->stored({12, 13, 14});
   f.recorder.wait(Seen::kDone, 17);
+}
+END_TEST
+
+// What an earlier run stored says nothing of the store now.
+START_TEST(known_chunks_end_no_outage) {
+  Fixture f(stored_config(2), succeed);
+  f.dispatcher->wait_for_store(false);
+  f.dispatcher->stored({77});
+  f.submit(0, 6);
+  f.recorder.wait(Seen::kDone, 6);
+}
+END_TEST
+
+START_TEST(slots_are_kept_again_once_a_store_that_failed_has_all) {
+  Fixture f(stored_config(2), succeed);
+  f.dispatcher->give_up_store();
+  f.dispatcher->stored({77});
+  f.submit(0, 4);
+  f.recorder.wait(Seen::kDone, 4);
+  f.dispatcher->stored({0, 1, 2, 3});
+  f.submit(4, 4);
+  f.recorder.wait(Seen::kDone, 6);
+  f.settle();
+  ck_assert_uint_eq(f.transcriber.calls().size(), 6);
 }
 END_TEST
 
@@ -977,6 +998,8 @@ Suite* make_suite() {
   tcase_add_test(tests, a_store_that_is_away_holds_nothing_back);
   tcase_add_test(tests, a_slow_store_is_waited_for_with_patience);
   tcase_add_test(tests, patience_ends_by_itself);
+  tcase_add_test(tests, known_chunks_end_no_outage);
+  tcase_add_test(tests, slots_are_kept_again_once_a_store_that_failed_has_all);
   tcase_add_test(tests, a_flush_keeps_slots_of_what_is_not_stored);
   tcase_add_test(tests, a_failed_chunk_keeps_no_slot);
   tcase_add_test(tests, no_more_unstored_chunks_than_slots);
