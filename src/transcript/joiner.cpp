@@ -10,6 +10,8 @@
 namespace transcribe {
 namespace {
 
+constexpr Nanoseconds kRounding = std::chrono::milliseconds(1);
+
 const ChunkPtr& pointer_of(const Outcome& outcome) {
   return std::visit([](const auto& event) -> const ChunkPtr& { return event.chunk; }, outcome);
 }
@@ -18,6 +20,13 @@ Nanoseconds core_end(const ChunkInfo& chunk) { return chunk.time.timestamp + chu
 
 Nanoseconds payload_end(const ChunkInfo& chunk) {
   return chunk.payload_timestamp() + frames_to_time(chunk.payload.frames());
+}
+
+// Whether the chunk begins where the one before it ends. A live job that goes on after a restart
+// has chunks that follow each other by their index only.
+bool follows(const ChunkInfo& chunk, const ChunkInfo& before) {
+  return before.core.end == chunk.core.begin &&
+         std::chrono::abs(chunk.time.timestamp - core_end(before)) < kRounding;
 }
 
 // What the chunk shares with the one before it: as much before its begin as behind it.
@@ -61,21 +70,15 @@ std::vector<Released> Joiner::add(Outcome outcome) {
   if (index >= next_) waiting_.emplace(index, std::move(outcome));
 
   std::vector<Released> released;
-  while (!waiting_.empty() && waiting_.begin()->first == next_) {
-    released.push_back(release(std::move(waiting_.extract(waiting_.begin()).mapped())));
-    ++next_;
-  }
+  while (!waiting_.empty() && waiting_.begin()->first == next_)
+    release(std::move(waiting_.extract(waiting_.begin()).mapped()), released);
   return released;
 }
 
 std::vector<Released> Joiner::pass_gaps() {
   std::vector<Released> released;
-  while (!waiting_.empty()) {
-    auto node = waiting_.extract(waiting_.begin());
-    if (node.key() != next_ && tail_) released.push_back({std::nullopt, take_tail(nullptr)});
-    next_ = node.key() + 1;
-    released.push_back(release(std::move(node.mapped())));
-  }
+  while (!waiting_.empty())
+    release(std::move(waiting_.extract(waiting_.begin()).mapped()), released);
   return released;
 }
 
@@ -85,9 +88,12 @@ std::vector<Released> Joiner::finish() {
   return released;
 }
 
-Released Joiner::release(Outcome outcome) {
+void Joiner::release(Outcome outcome, std::vector<Released>& all) {
   Released released;
   const ChunkPtr chunk = pointer_of(outcome);
+  if (tail_ && (chunk->index != next_ || !follows(*chunk, *tail_->chunk)))
+    all.push_back({std::nullopt, take_tail(nullptr)});
+  next_ = chunk->index + 1;
   const auto* done = std::get_if<ChunkDone>(&outcome);
   if (done != nullptr && !done->dropped && done->transcription &&
       !trimmed(done->transcription->text).empty()) {
@@ -96,7 +102,7 @@ Released Joiner::release(Outcome outcome) {
     released.text = take_tail(chunk.get());
   }
   released.outcome = std::move(outcome);
-  return released;
+  all.push_back(std::move(released));
 }
 
 std::optional<TextPiece> Joiner::join(const ChunkPtr& chunk, const Transcription& transcription) {

@@ -3,7 +3,8 @@
 //
 // Outcomes come in any order; they leave in index order, each with the piece of the joined
 // transcript that became final with it. What a later chunk may still replace, a few words, waits
-// for that chunk. One thread at a time. Holds only that, and what waits for an earlier chunk.
+// for that chunk, unless it begins somewhere else: only true neighbours have heard the same audio.
+// One thread at a time. Holds only that, and what waits for an earlier chunk.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +46,7 @@ class Joiner {
     Nanoseconds begin{0};  // in media time
   };
 
-  Released release(Outcome outcome);
+  void release(Outcome outcome, std::vector<Released>& all);
   std::optional<TextPiece> join(const ChunkPtr& chunk, const Transcription& transcription);
   std::optional<Seam> put_together(TimedText& joined, TimedText&& right, const ChunkInfo& chunk);
   void add_text(TimedText& joined, TimedText&& more) const;

@@ -198,6 +198,58 @@ GST_START_TEST(test_a_failed_chunk_between_others) {
 }
 GST_END_TEST;
 
+// Killed while somebody speaks and started again: the new run's chunks follow the old ones by their
+// index, but begin anew in time. Nothing of either is lost.
+GST_START_TEST(test_a_live_job_that_goes_on) {
+  const std::vector<std::int16_t> speech = breathless();
+  char* directory = g_dir_make_tmp("overlap-XXXXXX", nullptr);
+  const std::string properties =
+      std::string("max-chunk-duration=4000000000 min-chunk-duration=2000000000 ") +
+      "forced-overlap=1000000000 pause-duration=300000000 model=whisper-1 " +
+      "timestamp-granularities=word job-id=talk journal-directory=" + directory;
+  const auto live = [&](FakeService& service) {
+    SinkPipeline pipeline = SinkPipeline::with_source(service.url(), properties);
+    g_object_set(pipeline.source(), "is-live", TRUE, nullptr);
+    pipeline.set_state(GST_STATE_PLAYING);
+    pipeline.push(speech, 0);
+    return pipeline;
+  };
+  FakeService service;
+  service.answer_with([&](const Request& request) {
+    Answer answer = understand(request, speech);
+    if (*request.chunk > 2) answer.gate = "never";
+    return answer;
+  });
+  std::size_t heard = 0;  // of the words, by the first two chunks
+  {
+    SinkPipeline pipeline = live(service);
+    pipeline.wait_for("openaitranscribe/result", 2);
+    const GstStructure* last = pipeline.named("openaitranscribe/result").back();
+    // It heard more than its core.
+    heard = (uint64_field(last, "payload-timestamp") + uint64_field(last, "payload-duration")) /
+            (400 * GST_MSECOND);
+    pipeline.set_state(GST_STATE_NULL);
+  }
+  service.answer_with([&](const Request& request) { return understand(request, speech); });
+  SinkPipeline pipeline = live(service);
+  pipeline.end_of_stream();
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+  const std::string transcript = pipeline.transcript();
+  std::vector<std::string> expected;
+  for (std::size_t k = 0; k < heard; ++k) expected.push_back("w" + std::to_string(k));
+  auto words = split(transcript);
+  // The last word of the first run may be cut off.
+  ck_assert_uint_gt(words.size(), heard);
+  if (words[heard].starts_with("cut") || words[heard] == "w" + std::to_string(heard))
+    expected.push_back(words[heard]);
+  for (std::size_t k = 0; k < kWords; ++k) expected.push_back("w" + std::to_string(k));
+  ck_assert_msg(words == expected, "%s", transcript.c_str());
+  g_unlink((std::string(directory) + "/talk.jsonl").c_str());
+  g_rmdir(directory);
+  g_free(directory);
+}
+GST_END_TEST;
+
 // Silence that a service makes words of.
 GST_START_TEST(test_suspect_results) {
   const bool drop = __i__ == 1;
@@ -232,6 +284,7 @@ static Suite* overlap_suite(void) {
   TCase* tcase = tcase_create("general");
   tcase_add_test(tcase, test_words_of_both_chunks_are_there_once);
   tcase_add_test(tcase, test_a_failed_chunk_between_others);
+  tcase_add_test(tcase, test_a_live_job_that_goes_on);
   tcase_add_loop_test(tcase, test_suspect_results, 0, 2);
   suite_add_tcase(suite, tcase);
   return suite;

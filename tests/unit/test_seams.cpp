@@ -604,6 +604,48 @@ START_TEST(times_on_one_side_only) {
 }
 END_TEST
 
+// A live source that goes on after a restart: its chunks follow the old ones by their index, in
+// time and position they begin anew. Nobody heard both.
+START_TEST(a_live_job_that_goes_on) {
+  const std::int64_t ended = std::vector<std::int64_t>{4000, 12000, 20000, 3600000}[_i];
+  auto old_run = cut_at({ended - 4000, ended, ended + 4000}, 1000)[0];
+  old_run->payload.begin = old_run->core.begin;
+  const auto new_run = cut_at({0, 9000, 18000}, 1000);
+  new_run[0]->index = 1;
+  new_run[1]->index = 2;
+  // A pipeline that keeps the time of day goes on in time, too.
+  if (_i == 0) new_run[0]->time.timestamp = old_run->time.timestamp + old_run->duration();
+  const std::int64_t begin = new_run[0]->time.timestamp / ms(1);
+  std::vector<Word> words;
+  for (std::int64_t at = begin; at < begin + 9000; at += 500)
+    words.push_back({ms(at), ms(at + 300), "new" + std::to_string(at - begin), {}});
+  std::string expected = "last words here";
+  for (const Word& word : words) expected += " " + word.text;
+  const Joined joined =
+      join({timed(old_run, {at(ended - 1000, ended - 700, "last"), at(ended - 300, ended, "words"),
+                            at(ended + 100, ended + 400, "here")}),
+            timed(new_run[0], words)});
+  assert_text(joined.text, expected);
+  for (const TextPiece& piece : joined.pieces) ck_assert(piece.duration >= ms(0));
+  // Before anything of the new run.
+  ck_assert(joined.pieces.size() >= 2);
+  ck_assert_uint_eq(joined.pieces[0].chunk->index, 0);
+  ck_assert(!joined.pieces[0].seam && !joined.pieces[1].seam);
+  ck_assert(joined.pieces[1].time.timestamp == ms(begin));
+
+  // Nothing said, and nothing understood, in the new run.
+  const auto left =
+      timed(old_run, {at(ended - 300, ended, "words"), at(ended + 100, ended + 400, "here")});
+  ChunkSkipped skipped;
+  skipped.chunk = new_run[0];
+  ChunkFailed failed;
+  failed.chunk = new_run[0];
+  assert_text(join({left, skipped}).text, "words here");
+  assert_text(join({left, failed}).text, "words here");
+  for (const TextPiece& piece : join({left, failed}).pieces) ck_assert(!piece.seam);
+}
+END_TEST
+
 static Suite* make_suite() {
   Suite* suite = suite_create("seams");
   TCase* tcase = tcase_create("seams");
@@ -638,6 +680,7 @@ static Suite* make_suite() {
   tcase_add_test(tcase, one_word_chunks);
   tcase_add_test(tcase, without_overlap);
   tcase_add_test(tcase, times_on_one_side_only);
+  tcase_add_loop_test(tcase, a_live_job_that_goes_on, 0, 4);
   suite_add_tcase(suite, tcase);
   return suite;
 }
