@@ -1,5 +1,6 @@
 // What a job in Redis costs: results stored per second, the time that the event thread spends on
-// it, the delay until a result is in Redis, and many jobs on one server.
+// it, the delay until a result is in Redis, and many jobs on one server. And what a server that is
+// killed under this load still has of what it acknowledged.
 //
 // usage: bench_redis (skipped without redis-server)
 #include <atomic>
@@ -34,14 +35,29 @@ class Silent final : public StoreObserver {
 };
 Silent silent;
 
+// Of a job whose server is killed.
+class Acknowledged final : public StoreObserver {
+ public:
+  void on_stored(const std::vector<std::uint64_t>& indices) noexcept override {
+    count += indices.size();
+  }
+  void on_store_error(const std::string&) noexcept override { gone = true; }
+  void on_store_recovered() noexcept override {}
+  void on_store_off(const std::string& message) noexcept override { bench::die(message); }
+  void on_taken_over(const std::string& message) noexcept override { bench::die(message); }
+  void on_cancel_requested(const std::string& note) noexcept override { bench::die(note); }
+  std::atomic<std::uint64_t> count = 0;
+  std::atomic<bool> gone = false;
+};
+
 class Job {
  public:
-  Job(const RedisServer& server, const std::string& id) {
+  Job(const RedisServer& server, const std::string& id, StoreObserver& observer = silent) {
     RedisJobSettings settings;
     settings.uri = *parse_redis_uri(server.uri());
     settings.required = true;
     settings.flush_timeout = Milliseconds(120000);
-    store_ = std::make_unique<RedisJobStore>(settings, silent, the_clock, the_log);
+    store_ = std::make_unique<RedisJobStore>(settings, observer, the_clock, the_log);
     const auto opened = store_->open(
         {id, "f", {}}, ResumePolicy::kAuto, [](StoredChunk&&) {}, [](const std::string&) {});
     if (!opened) bench::die(opened.error().message);
@@ -138,6 +154,38 @@ void many_jobs(const RedisServer& server) {
               many / one);
 }
 
+// Results of 64 requests at a time, until the server is killed.
+void durability(const std::string& fsync) {
+  RedisServer::Options options;
+  if (!fsync.empty()) {
+    options.append_only = true;
+    options.arguments = {"--appendfsync", fsync};
+  }
+  RedisServer server(options);
+  Acknowledged acknowledged;
+  auto job = std::make_unique<Job>(server, "durability", acknowledged);
+  const double begin = bench::wall_seconds();
+  double end = begin;
+  std::uint64_t told = 0;
+  for (; end - begin < 3; end = bench::wall_seconds()) {
+    if (told - acknowledged.count < 64)
+      job->settle(told++);
+    else
+      std::this_thread::yield();
+  }
+  server.kill();
+  while (!acknowledged.gone) std::this_thread::yield();
+  const std::uint64_t count = acknowledged.count;
+  // Nothing is written again before it is counted.
+  job.reset();
+  server.restart();
+  RedisClient redis(server.port());
+  const auto found = redis("HLEN", "{transcribe:jobs:durability}:chunks").number;
+  std::printf("%s: %.0f results per second; killed: %llu acknowledged, %lld found again\n",
+              fsync.empty() ? "no append-only file" : fsync.c_str(), double(count) / (end - begin),
+              static_cast<unsigned long long>(count), static_cast<long long>(found));
+}
+
 }  // namespace
 
 int main() {
@@ -149,5 +197,6 @@ int main() {
   throughput(server);
   delay(server);
   many_jobs(server);
+  for (const char* fsync : {"", "everysec", "always"}) durability(fsync);
   return 0;
 }
