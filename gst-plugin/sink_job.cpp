@@ -171,7 +171,9 @@ bool SinkJob::open() {
   auto stream = stream_.lock();
   if (!*stream) {
     *stream = std::make_unique<SinkStream>(
-        [this](AudioPiece&& piece, const MediaTime& time) { submit(std::move(piece), time); },
+        [this](AudioPiece&& piece, const MediaTime& time, TimePoint heard_at) {
+          submit(std::move(piece), time, heard_at);
+        },
         settings.silence_duration);
   }
   return true;
@@ -195,8 +197,8 @@ void SinkJob::close() {
 
 SinkJob::EnginePtr SinkJob::engine() { return *engine_.lock(); }
 
-void SinkJob::submit(AudioPiece&& piece, const MediaTime& time) {
-  if (const EnginePtr current = engine()) current->submit(std::move(piece), time);
+void SinkJob::submit(AudioPiece&& piece, const MediaTime& time, TimePoint heard_at) {
+  if (const EnginePtr current = engine()) current->submit(std::move(piece), time, heard_at);
   duration_stale_ = true;
 }
 
@@ -354,6 +356,7 @@ bool SinkJob::set_segment(const GstSegment& segment) {
 }
 
 GstFlowReturn SinkJob::render(GstBuffer* buffer) {
+  const TimePoint came = clock_.now();
   const bool has_caps = [&] {
     auto stream = stream_.lock();
     return *stream && (*stream)->has_caps();
@@ -371,7 +374,7 @@ GstFlowReturn SinkJob::render(GstBuffer* buffer) {
   query_duration();
   flow = wait_for_room(*current);
   if (flow != GST_FLOW_OK) return flow;
-  (*stream_.lock())->begin(buffer);
+  (*stream_.lock())->begin(buffer, came);
   return work_off(*current);
 }
 
@@ -389,12 +392,13 @@ GstFlowReturn SinkJob::work_off(Engine& engine) {
 }
 
 GstFlowReturn SinkJob::gap(GstClockTime timestamp, GstClockTime duration) {
+  const TimePoint came = clock_.now();
   const EnginePtr current = engine();
   if (!current || current->ended()) return GST_FLOW_OK;
   // Before the first buffer a gap only moves the time line.
   const GstFlowReturn flow = stream_ready_ ? wait_for_room(*current) : GST_FLOW_OK;
   if (flow != GST_FLOW_OK) return flow;
-  (*stream_.lock())->gap(timestamp, duration);
+  (*stream_.lock())->gap(timestamp, duration, came);
   return work_off(*current);
 }
 

@@ -69,7 +69,7 @@ class SinkJob {
   GstFlowReturn wait_for_end(Engine& engine, std::optional<TimePoint> deadline);
   bool query_live();
   void query_duration();
-  void submit(AudioPiece&& piece, const MediaTime& time);
+  void submit(AudioPiece&& piece, const MediaTime& time, TimePoint heard_at);
 
   GstBaseSink* const sink_;
   const SystemClock clock_;

@@ -24,6 +24,7 @@ void SinkStream::open(const Chunker::Config& config) {
   chunker_ =
       std::make_unique<Chunker>(config, [this](AudioPiece&& piece) { emit(std::move(piece)); });
   slice_frames_ = std::min<std::uint64_t>(config.max_frames, kSampleRate);
+  longest_held_ = config.max_frames + config.overlap_frames;
 }
 
 Status SinkStream::set_caps(const GstAudioInfo& info) {
@@ -49,7 +50,7 @@ void SinkStream::set_segment(const GstSegment& segment) {
   segment_ = next;
 }
 
-void SinkStream::begin(GstBuffer* buffer) {
+void SinkStream::begin(GstBuffer* buffer, TimePoint came) {
   forget_pending();
   const GstAudioMeta* meta = gst_buffer_get_audio_meta(buffer);
   const std::uint64_t frames =
@@ -77,6 +78,7 @@ void SinkStream::begin(GstBuffer* buffer) {
     if (run_) end_run(CutReason::kDiscontinuity);
     begin_run(aligned);
   }
+  came_ = came;
 }
 
 // To the nearest frame (gst_audio_buffer_clip() rounds down): times are rounded to nanoseconds, and
@@ -123,7 +125,7 @@ void SinkStream::forget_pending() {
   pending_silence_ = 0;
 }
 
-void SinkStream::gap(GstClockTime timestamp, GstClockTime duration) {
+void SinkStream::gap(GstClockTime timestamp, GstClockTime duration, TimePoint came) {
   if (!GST_CLOCK_TIME_IS_VALID(timestamp) || !GST_CLOCK_TIME_IS_VALID(duration)) return;
   const GstClockTime end = timestamp + duration;
   if (!run_) {
@@ -142,6 +144,7 @@ void SinkStream::gap(GstClockTime timestamp, GstClockTime duration) {
   gst_audio_stream_align_process(align_.get(), FALSE, expected, static_cast<guint>(frames), nullptr,
                                  nullptr, nullptr);
   pending_silence_ = frames;
+  came_ = came;
 }
 
 void SinkStream::cut() {
@@ -167,6 +170,7 @@ std::optional<SinkStream::Dropped> SinkStream::flush() {
   forget_pending();
   normalizer_.reset();
   samples_.clear();
+  arrivals_.clear();
   run_.reset();
   next_timestamp_ = segment_.start;
   if (align_) gst_audio_stream_align_mark_discont(align_.get());
@@ -191,13 +195,17 @@ void SinkStream::end_run(CutReason reason) {
 }
 
 void SinkStream::feed() {
+  const std::uint64_t end = chunker_->position() + samples_.size();
+  arrivals_.note(end, came_);
   chunker_->push(samples_);
   samples_.clear();
+  arrivals_.forget_before(end - std::min(end, longest_held_));
 }
 
 void SinkStream::emit(AudioPiece&& piece) {
   const MediaTime time = media_time(piece.core.begin);
-  submit_(std::move(piece), time);
+  const TimePoint heard_at = arrivals_.of_last(piece.payload.end);
+  submit_(std::move(piece), time, heard_at);
 }
 
 MediaTime SinkStream::media_time(std::uint64_t position) const {

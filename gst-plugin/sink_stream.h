@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include "audio/arrivals.h"
 #include "audio/chunker.h"
 #include "audio_normalizer.h"
 
@@ -20,7 +21,8 @@ namespace transcribe {
 
 class SinkStream {
  public:
-  using Submit = std::function<void(AudioPiece&&, const MediaTime&)>;
+  // With the time when the last sample of the payload came.
+  using Submit = std::function<void(AudioPiece&&, const MediaTime&, TimePoint heard_at)>;
 
   // `submit` runs inside the calls below. `max_silence`: longest gap that is filled with silence.
   SinkStream(Submit submit, GstClockTime max_silence);
@@ -36,9 +38,10 @@ class SinkStream {
   void set_segment(const GstSegment& segment);
 
   // Take a buffer or a gap in; step() then works it off in slices of at most a second, so that the
-  // owner can wait for room in between. step() returns true while there is more.
-  void begin(GstBuffer* buffer);
-  void gap(GstClockTime timestamp, GstClockTime duration);
+  // owner can wait for room in between. step() returns true while there is more. `came`: when it
+  // did; never goes back.
+  void begin(GstBuffer* buffer, TimePoint came);
+  void gap(GstClockTime timestamp, GstClockTime duration, TimePoint came);
   Result<bool> step();
 
   // split-now: what is buffered becomes a chunk, the run goes on.
@@ -87,6 +90,7 @@ class SinkStream {
   std::optional<Run> run_;
   GstClockTime next_timestamp_ = 0;  // between runs: of a buffer that has no timestamp
   std::uint64_t slice_frames_ = 0;
+  std::uint64_t longest_held_ = 0;  // by the chunker, of what it does not skip
 
   std::unique_ptr<GstBuffer, BufferUnref> pending_;
   std::uint64_t pending_offset_ = 0;
@@ -94,6 +98,8 @@ class SinkStream {
   std::uint64_t pending_silence_ = 0;  // of a gap
 
   std::vector<std::int16_t> samples_;
+  TimePoint came_{};  // what is worked off
+  Arrivals arrivals_;
 };
 
 }  // namespace transcribe

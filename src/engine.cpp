@@ -212,7 +212,7 @@ bool Engine::has_room() const {
   return s->ending || s->live.leaky != Leaky::kNo || d_->queued(s) < s->live.max_queued_chunks;
 }
 
-void Engine::submit(AudioPiece&& audio, const MediaTime& time) {
+void Engine::submit(AudioPiece&& audio, const MediaTime& time, std::optional<TimePoint> heard_at) {
   Private::Piece piece;
   piece.info.core = audio.core;
   piece.info.payload = audio.payload;
@@ -226,6 +226,7 @@ void Engine::submit(AudioPiece&& audio, const MediaTime& time) {
     piece.pcm = std::move(audio.pcm);
   }
   piece.cut_at = d_->clock.now();
+  piece.heard_at = heard_at.value_or(piece.cut_at);
   d_->put(std::move(piece));
 }
 
@@ -262,7 +263,7 @@ void Engine::expire() {
   for (PendingChunk& left : d_->dispatcher->flush()) {
     if (const auto answer = doubtful_answer(left)) {
       d_->on_done(left.chunk->info, Transcription(*answer), left.attempts,
-                  d_->clock.now() - left.chunk->cut_at);
+                  d_->clock.now() - left.chunk->heard_at);
     } else {
       d_->fail(left.chunk->info, out_of_time(std::move(left.last_failure)), left.attempts);
     }

@@ -63,7 +63,7 @@ struct EngineStats {
   JobState state = JobState::kQueued;
   Counters counters;
   Dispatcher::Load load;
-  Nanoseconds max_delay{0};  // end of a chunk's audio to its result, told in order
+  Nanoseconds max_delay{0};  // last sample of a chunk came to its result, told in order
 };
 
 class Engine {
@@ -99,8 +99,10 @@ class Engine {
   // Blocks; ends on interrupt(), cancel() and the job's early end.
   Wait wait_for_room();
   bool has_room() const;
-  // The next piece, with its place in media time. Never blocks.
-  void submit(AudioPiece&& piece, const MediaTime& time);
+  // The next piece, with its place in media time. `heard_at`: when the last sample of its payload
+  // came; absent: now. Never blocks.
+  void submit(AudioPiece&& piece, const MediaTime& time,
+              std::optional<TimePoint> heard_at = std::nullopt);
   // A span that was received and dropped by a flush.
   void skip_flushed(const FrameSpan& span, const MediaTime& time);
 

@@ -142,7 +142,8 @@ void Engine::Private::accept(Access&& s, Piece piece) {
   if (s->expired) {
     s->late.push_back(*info);
   } else {
-    dispatcher->submit(Chunk{*info, std::move(piece.pcm), piece.cut_at, std::move(piece.prompt)});
+    dispatcher->submit(
+        Chunk{*info, std::move(piece.pcm), piece.cut_at, piece.heard_at, std::move(piece.prompt)});
   }
 }
 

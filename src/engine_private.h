@@ -32,6 +32,7 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
     ChunkInfo info;
     BytesPtr pcm;
     TimePoint cut_at{};
+    TimePoint heard_at{};
     std::string prompt;  // as it was when the piece came
     std::optional<SkipReason> skipped;
   };

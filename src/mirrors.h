@@ -61,7 +61,7 @@ class Mirrors {
   JobEnd tell_end(JobEnd end, const std::vector<ChunkInfo>& unsettled);
   void close(const JobEnd& end);
 
-  // Longest time from the end of a chunk's audio until its result was told. Any thread.
+  // Longest time from when the last sample of a chunk came until its result was told. Any thread.
   Nanoseconds max_delay() const { return Nanoseconds(max_delay_.load()); }
 
  private:

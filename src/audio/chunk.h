@@ -92,7 +92,8 @@ std::string pcm_digest(GBytes* pcm);
 struct Chunk {
   ChunkInfo info;
   BytesPtr pcm;
-  TimePoint cut_at;  // when the last sample arrived
+  TimePoint cut_at;    // its time begins to run
+  TimePoint heard_at;  // when the last sample of its payload came
   // In force when the chunk was cut: all its attempts are the same request.
   std::string prompt;
 };

@@ -144,7 +144,7 @@ void Dispatcher::Private::run_scheduler() {
                 task.chunk->info.index);
       if (const auto answer = doubtful_answer(task)) {
         observer.on_done(task.chunk->info, Transcription(*answer), task.attempts,
-                         clock.now() - task.chunk->cut_at);
+                         clock.now() - task.chunk->heard_at);
       } else {
         observer.on_failed(task.chunk->info, *task.last_failure, task.attempts);
       }
@@ -243,7 +243,7 @@ void Dispatcher::Private::report_done(const FlightPtr& flight, Transcription&& t
     touch(access);
   }
   observer.on_done(flight->chunk->info, std::move(transcription), flight->attempt,
-                   clock.now() - flight->chunk->cut_at);
+                   clock.now() - flight->chunk->heard_at);
 }
 
 void Dispatcher::Private::handle_failure(const FlightPtr& flight, Failure&& failure) {

@@ -69,7 +69,7 @@ struct ChunkDone {
   ChunkPtr chunk;
   std::shared_ptr<const Transcription> transcription;
   unsigned attempts = 0;
-  Nanoseconds latency{0};  // end of the chunk's audio to its text
+  Nanoseconds latency{0};  // last sample of the payload came to its text
   bool resumed = false;
   TimePoint answered_at{};  // not with resumed ones
   std::vector<Suspicion> suspect{};

@@ -20,6 +20,15 @@ PadFeed::~PadFeed() {
   gst_object_unref(pad_);
 }
 
+void PadFeed::live() {
+  gst_pad_set_query_function(pad_, [](GstPad* pad, GstObject* parent, GstQuery* query) -> gboolean {
+    if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY)
+      return gst_pad_query_default(pad, parent, query);
+    gst_query_set_latency(query, TRUE, 0, GST_CLOCK_TIME_NONE);
+    return TRUE;
+  });
+}
+
 void PadFeed::play() {
   gst_pad_set_active(pad_, TRUE);
   pipeline_.set_state(GST_STATE_PLAYING);

@@ -32,6 +32,8 @@ class PadFeed {
 
   SinkPipeline& pipeline() { return pipeline_; }
 
+  // Before play(): upstream is live from now on.
+  void live();
   // PLAYING and a stream start: nothing is waited for.
   void play();
   void caps(const GstAudioInfo& info);

@@ -217,6 +217,9 @@ inline void assert_invariants(const Chunker::Config& config, const Samples& inpu
     assert_piece(config, input, piece);
     ck_assert_uint_eq(piece.core.begin, position);
     position = piece.core.end;
+    // No sample waits longer: what a live stream relies on.
+    if (!piece.skipped)
+      ck_assert_uint_le(piece.emitted_at - piece.core.begin, config.max_frames + half);
     // No piece goes across a stop.
     const std::uint64_t stop = *std::upper_bound(stops.begin(), stops.end(), piece.core.begin);
     ck_assert_uint_le(piece.payload.end, stop);

@@ -1,0 +1,266 @@
+// A live stream on a clock of its own: each buffer comes when its last sample was recorded, or a
+// little later. How long a sample waits for its piece, and since when the piece is said to wait,
+// then do not depend on the machine.
+#include <gst/gst.h>
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "sink_stream.h"
+
+#include "check_main.h"
+
+using namespace transcribe;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Random = std::mt19937;
+
+constexpr Nanoseconds kStart = 5000s;
+constexpr Nanoseconds kBetween = 10ms;  // of buffers that come late
+// Samples that the resampler holds back.
+constexpr Nanoseconds kResampler = 10ms;
+
+Nanoseconds between(Random& random, Nanoseconds low, Nanoseconds high) {
+  const auto span = static_cast<std::uint64_t>((high - low).count()) + 1;
+  const std::uint64_t draw = std::uint64_t{random()} << 32 | random();
+  return low + Nanoseconds(static_cast<std::int64_t>(draw % span));
+}
+
+// Speech as little by little it is said: syllables with pauses of all lengths, or with none.
+class Talk {
+ public:
+  Talk(Random& random, bool pauses) : random_(random), pauses_(pauses) {}
+
+  std::int16_t next(int rate) {
+    if (left_ == 0) {
+      loud_ = !loud_;
+      const Nanoseconds length = loud_           ? between(random_, 80ms, 400ms)
+                                 : !pauses_      ? between(random_, 20ms, 90ms)
+                                 : random_() % 8 ? between(random_, 20ms, 500ms)
+                                                 : between(random_, 1s, 12s);
+      left_ = 1 + static_cast<std::uint64_t>(length.count()) * static_cast<unsigned>(rate) /
+                      1000000000u;
+    }
+    --left_;
+    const int amplitude = loud_ ? 7000 : 60;
+    return static_cast<std::int16_t>(static_cast<int>(random_() % (2u * amplitude + 1)) -
+                                     amplitude);
+  }
+
+ private:
+  Random& random_;
+  const bool pauses_;
+  bool loud_ = false;
+  std::uint64_t left_ = 0;
+};
+
+// What came, by media time.
+struct Came {
+  Nanoseconds begin;
+  Nanoseconds end;
+  TimePoint when;
+  Nanoseconds received;  // audio before it, holes not counted
+};
+
+struct Piece {
+  bool skipped;
+  Nanoseconds begin;        // of the core, in media time
+  Nanoseconds payload_end;  // in media time
+  TimePoint heard_at;
+  TimePoint emitted;
+  Nanoseconds received;
+};
+
+class LiveStream {
+ public:
+  LiveStream(unsigned seed, const Chunker::Config& config, bool pauses)
+      : random_(seed),
+        talk_(random_, pauses),
+        stream_([this](AudioPiece&& piece, const MediaTime& time,
+                       TimePoint heard_at) { take(piece, time, heard_at); },
+                static_cast<GstClockTime>(frames_to_time(config.silence_frames).count())),
+        filled_(frames_to_time(config.silence_frames)) {
+    constexpr int kRates[] = {8000, 16000, 44100, 48000};
+    rate_ = kRates[seed % std::size(kRates)];
+    GstAudioInfo info;
+    gst_audio_info_init(&info);
+    gst_audio_info_set_format(&info, GST_AUDIO_FORMAT_S16, rate_, 1, nullptr);
+    ck_assert(stream_.set_caps(info).ok());
+    GstSegment segment;
+    gst_segment_init(&segment, GST_FORMAT_TIME);
+    stream_.set_segment(segment);
+    stream_.open(config);
+  }
+
+  // `disturbed`: with holes, gaps, late buffers, and cuts that were asked for.
+  void run(Nanoseconds length, bool disturbed) {
+    while (media_ < kStart + length) {
+      const unsigned draw = disturbed ? random_() % 400 : 400;
+      if (draw == 0) {
+        media_ += between(random_, 30ms, 4s);
+      } else if (draw == 1) {
+        gap(between(random_, 5ms, 3s));
+      } else if (draw == 2) {
+        stream_.cut();
+      } else {
+        buffer(disturbed ? between(random_, 1ms, 60ms) : 20ms, disturbed);
+      }
+    }
+    stream_.finish();
+  }
+
+  const std::vector<Piece>& pieces() const { return pieces_; }
+  Nanoseconds longest() const { return longest_; }
+
+  // Of the audio at `media`, or just before it.
+  const Came& came_at(Nanoseconds media) const {
+    const auto found =
+        std::lower_bound(came_.begin(), came_.end(), media,
+                         [](const Came& one, Nanoseconds time) { return one.end < time; });
+    return found == came_.end() ? came_.back() : *found;
+  }
+
+ private:
+  void note(Nanoseconds length, bool late, bool audio = true) {
+    now_ = std::max(now_, TimePoint(media_ + length));
+    if (late && random_() % 50 == 0) now_ += between(random_, 0ms, kBetween);
+    came_.push_back({media_, media_ + length, now_, received_});
+    if (audio) received_ += length;
+    if (audio) longest_ = std::max(longest_, length);
+    media_ += length;
+  }
+
+  void step() {
+    for (bool more = true; more;) {
+      const Result<bool> result = stream_.step();
+      ck_assert(static_cast<bool>(result));
+      more = *result;
+    }
+  }
+
+  void buffer(Nanoseconds length, bool late) {
+    const auto frames = std::max<std::uint64_t>(
+        1, static_cast<std::uint64_t>(length.count()) * static_cast<unsigned>(rate_) / 1000000000u);
+    std::vector<std::int16_t> samples(frames);
+    for (auto& sample : samples) sample = talk_.next(rate_);
+    GstBuffer* buffer = gst_buffer_new_memdup(samples.data(), samples.size() * 2);
+    GST_BUFFER_PTS(buffer) = static_cast<GstClockTime>(media_.count());
+    note(Nanoseconds(static_cast<std::int64_t>(
+             gst_util_uint64_scale(frames, GST_SECOND, static_cast<guint64>(rate_)))),
+         late);
+    stream_.begin(buffer, now_);
+    gst_buffer_unref(buffer);
+    step();
+  }
+
+  void gap(Nanoseconds length) {
+    const auto begin = static_cast<GstClockTime>(media_.count());
+    note(length, false, length <= filled_);
+    stream_.gap(begin, static_cast<GstClockTime>(length.count()), now_);
+    step();
+  }
+
+  void take(const AudioPiece& piece, const MediaTime& time, TimePoint heard_at) {
+    const auto end = time.timestamp + frames_to_time(piece.payload.end - piece.core.begin);
+    pieces_.push_back({piece.skipped, time.timestamp, end, heard_at, now_, received_});
+  }
+
+  Random random_;
+  Talk talk_;
+  int rate_ = 0;
+  SinkStream stream_;
+  const Nanoseconds filled_;  // longest gap that is audio
+  Nanoseconds media_ = kStart;
+  Nanoseconds received_{0};
+  Nanoseconds longest_{0};
+  TimePoint now_{};
+  std::vector<Came> came_;
+  std::vector<Piece> pieces_;
+};
+
+Chunker::Config live_config(Random& random) {
+  Chunker::Config config;
+  config.max_frames = time_to_frames(between(random, 1s, 10s));
+  config.min_frames = time_to_frames(between(random, 300ms, 3s));
+  config.pause_frames = time_to_frames(between(random, 100ms, 500ms));
+  config.first_pause = true;
+  config.overlap_frames = time_to_frames(between(random, 0s, 1s));
+  return config;
+}
+
+// What may lie between the arrival of a sample and its dispatch.
+Nanoseconds bound(const Chunker::Config& config) {
+  return frames_to_time(config.max_frames +
+                        std::min({config.overlap_frames, config.min_frames, config.max_frames}) /
+                            2);
+}
+
+}  // namespace
+
+// Bits of the loop: pauses or none, skipping or not, disturbed or not.
+START_TEST(no_sample_waits_longer_than_promised) {
+  const char* full = g_getenv("TRANSCRIBE_FULL");
+  const unsigned rounds = full != nullptr && *full != '\0' ? 60 : 1;
+  std::size_t sent = 0;
+  std::size_t close_to_it = 0;
+  for (unsigned round = 0; round < rounds; ++round) {
+    Random random(round * 8 + static_cast<unsigned>(_i));
+    Chunker::Config config = live_config(random);
+    config.skip_silence = (_i & 2) != 0;
+    const bool disturbed = (_i & 4) != 0;
+    LiveStream live(random(), config, (_i & 1) != 0);
+    live.run(90s, disturbed);
+    const Nanoseconds most = bound(config) + live.longest() + kResampler;
+    for (const Piece& piece : live.pieces()) {
+      if (piece.skipped) continue;
+      ++sent;
+      const Came& first = live.came_at(piece.begin);
+      const Nanoseconds waited = piece.received - first.received - (piece.begin - first.begin);
+      ck_assert_int_le(waited.count(), most.count());
+      if (!disturbed) ck_assert_int_le((piece.emitted - first.when).count(), most.count());
+      if (waited >= frames_to_time(config.max_frames)) ++close_to_it;
+    }
+  }
+  ck_assert_uint_gt(sent, rounds * 8);
+  // Where nobody pauses it is used up.
+  if (_i == 0) ck_assert_uint_gt(close_to_it, sent / 2);
+}
+END_TEST
+
+START_TEST(a_piece_waits_from_its_last_sample_on) {
+  std::size_t waited = 0;
+  for (unsigned seed = 0; seed < 4; ++seed) {
+    Random random(seed * 8 + static_cast<unsigned>(_i) + 1000);
+    Chunker::Config config = live_config(random);
+    config.skip_silence = (_i & 2) != 0;
+    LiveStream live(random(), config, (_i & 1) != 0);
+    live.run(40s, (_i & 4) != 0);
+    for (const Piece& piece : live.pieces()) {
+      if (piece.skipped) continue;
+      const TimePoint last = live.came_at(piece.payload_end - 100us).when;
+      ck_assert_int_ge((piece.heard_at - last).count(), -Arrivals::kPrecision.count());
+      const TimePoint behind = live.came_at(piece.payload_end + kResampler).when;
+      ck_assert_int_le((piece.heard_at - behind).count(), 0);
+      ck_assert(piece.heard_at <= piece.emitted);
+      if (piece.emitted - piece.heard_at > 100ms) ++waited;
+    }
+  }
+  // In the middle of a pause it is over before that is known.
+  if ((_i & 1) != 0) ck_assert_uint_gt(waited, 0);
+}
+END_TEST
+
+static Suite* make_suite() {
+  gst_init(nullptr, nullptr);
+  Suite* suite = suite_create("sink_stream");
+  TCase* tcase = tcase_create("sink_stream");
+  tcase_add_loop_test(tcase, no_sample_waits_longer_than_promised, 0, 8);
+  tcase_add_loop_test(tcase, a_piece_waits_from_its_last_sample_on, 0, 8);
+  suite_add_tcase(suite, tcase);
+  return suite;
+}
+
+TRANSCRIBE_CHECK_MAIN(make_suite)
