@@ -246,7 +246,8 @@ ExitCode cancel_job(JobRedis& redis, const std::string& id) {
   }
   if (job.owner_is_dead) {
     print("The owner of the job " + id + ", " + owner_name(job) +
-          ", is dead. Any other process at this Redis ends the job when its lease is over, in " +
+          ", is dead. Any other process at this Redis ends the job soon after its lease is over, "
+          "in " +
           age(job.lease_ms - job.now_ms) + "; so does this command, given again then.");
     return kComplete;
   }

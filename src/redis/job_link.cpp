@@ -123,18 +123,26 @@ RedisResult<JobAnswer> JobLink::call(const JobCall& call, const Cancellation& ca
   return result.lost ? std::move(*result.lost) : not_open();
 }
 
-RedisResult<JobAnswer> JobLink::call_for(const JobKeys& keys, const JobCall& call,
-                                         const Cancellation& cancellation) {
-  if (!connection_) return not_open();
-  ScriptClient::Call script{keys.all, {call.operation, "0", ""}};
-  script.arguments.insert(script.arguments.end(), call.arguments.begin(), call.arguments.end());
-  auto replies = script_.run(*connection_, {script}, timeout_, cancellation);
-  if (replies.replies.empty()) {
-    const RedisError error = replies.error ? std::move(*replies.error) : not_open();
-    note(error);
-    return error;
+JobLink::Answers JobLink::run_for(const std::vector<std::pair<JobKeys, JobCall>>& calls,
+                                  const Cancellation& cancellation) {
+  Answers result;
+  if (!connection_) {
+    result.lost = not_open();
+    return result;
   }
-  return parse_job_answer(replies.replies.front());
+  std::vector<ScriptClient::Call> script;
+  for (const auto& [keys, call] : calls) {
+    script.push_back({keys.all, {call.operation, "0", ""}});
+    auto& arguments = script.back().arguments;
+    arguments.insert(arguments.end(), call.arguments.begin(), call.arguments.end());
+  }
+  auto replies = script_.run(*connection_, script, timeout_, cancellation);
+  for (const Reply& reply : replies.replies) result.answers.push_back(parse_job_answer(reply));
+  if (replies.error) {
+    result.lost = std::move(replies.error);
+    note(*result.lost);
+  }
+  return result;
 }
 
 RedisResult<std::vector<Reply>> JobLink::commands(const std::vector<Command>& commands,

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -55,9 +56,9 @@ class JobLink {
   };
   Answers run(const std::vector<JobCall>& calls, const Cancellation& cancellation);
   RedisResult<JobAnswer> call(const JobCall& call, const Cancellation& cancellation);
-  // The script on another job, which may lie on another node.
-  RedisResult<JobAnswer> call_for(const JobKeys& keys, const JobCall& call,
-                                  const Cancellation& cancellation);
+  // The script on other jobs. Those on another node answer MOVED, which loses nothing here.
+  Answers run_for(const std::vector<std::pair<JobKeys, JobCall>>& calls,
+                  const Cancellation& cancellation);
   // Plain commands. Error replies come as they are.
   RedisResult<std::vector<Reply>> commands(const std::vector<Command>& commands,
                                            const Cancellation& cancellation);

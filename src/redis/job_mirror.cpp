@@ -72,7 +72,7 @@ TimePoint JobMirror::wake_time() const {
   const TimePoint now = session_.clock.now();
   if (retry_at_ > now) return retry_at_;
   if (phase_ != Phase::kReady || !session_.link.is_open()) return now;
-  TimePoint wake = std::min(session_.beat_at, reap_at_);
+  TimePoint wake = std::min(session_.beat_at, session_.reaper.due());
   const JobOutbox& outbox = session_.outbox;
   if (const auto due = outbox.due()) wake = std::min(wake, *due);
   return outbox.waits() ? now : wake;
@@ -112,12 +112,14 @@ void JobMirror::step() {
     if (!advance()) return;
   }
   const TimePoint now = session_.clock.now();
-  if (session_.beat_at <= now && !beat()) return;
+  // Behind a sign of life, which shows that the server takes them.
+  const bool looks = session_.reaper.due() <= now;
+  if ((looks || session_.beat_at <= now) && !beat()) return;
   if (tell_again_) {
     session_.outbox.tell_again();
     tell_again_ = false;
   }
-  if (reap_at_ <= now && !reap()) return;
+  if (looks && !look()) return;
   send();
 }
 
@@ -234,14 +236,14 @@ bool JobMirror::put() {
 bool JobMirror::beat() {
   const auto answer = session_.beat(cancellation_);
   if (!answer) return fail(answer.error());
-  return judge(*answer);
+  if (!judge(*answer)) return false;
+  session_.reaper.resume(session_.clock.now());
+  return true;
 }
 
-bool JobMirror::reap() {
-  reap_at_ = session_.clock.now() + session_.hints.next_reap();
-  const auto reaped = session_.hints.reap(session_.link, cancellation_);
-  // Other people's jobs: only a lost connection concerns us.
-  return reaped || session_.link.is_open() || fail(reaped.error());
+bool JobMirror::look() {
+  const auto looked = session_.reaper.look(session_.link, session_.clock.now(), cancellation_);
+  return looked || fail(looked.error());
 }
 
 void JobMirror::send() {
@@ -348,6 +350,7 @@ bool JobMirror::fail(const RedisError& error) {
                      to_string(error.fault));
   retry_at_ = now + *delay;
   session_.beat_at = now;
+  session_.reaper.interrupt();
   catch_up_.reset();
   tell_again_ = true;
   if (!session_.link.is_open()) phase_ = session_.owned() ? Phase::kSync : Phase::kCreate;

@@ -58,7 +58,7 @@ class JobMirror {
   bool restore();
   bool put();
   bool beat();
-  bool reap();
+  bool look();
   void send();
   void tell_stored();
 
@@ -87,7 +87,6 @@ class JobMirror {
   TimePoint step_at_{};  // the current one began
   TimePoint blip_at_{};  // the last loss that was not told
   TimePoint retry_at_{};
-  TimePoint reap_at_{};
   bool outage_ = false;      // the observer was told
   bool tell_again_ = false;  // what was dropped in an outage
   bool put_all_ = false;     // the server may have lost chunks

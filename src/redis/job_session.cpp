@@ -57,7 +57,8 @@ JobSession::JobSession(const RedisJobSettings& settings, const JobIdentity& iden
       log(the_log),
       request(make_request(settings, identity, policy)),
       link(make_link(settings, identity.job_id), the_log),
-      hints(settings.key_prefix, identity.job_id, worker_name(identity.job_id), settings.lease) {}
+      hints(identity.job_id, worker_name(identity.job_id), settings.lease),
+      reaper(settings.key_prefix, identity.job_id, settings.reaper) {}
 
 RedisResult<JobAnswer> JobSession::create(const Cancellation& cancellation) {
   // Before the job is there, so that none is without a hint.

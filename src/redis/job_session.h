@@ -5,6 +5,7 @@
 #include "redis/job_hints.h"
 #include "redis/job_link.h"
 #include "redis/job_outbox.h"
+#include "redis/job_reaper.h"
 #include "redis/job_request.h"
 
 namespace transcribe {
@@ -27,6 +28,7 @@ struct JobSession {
   const JobRequest request;
   JobLink link;
   JobHints hints;
+  JobReaper reaper;
   JobOutbox outbox;
   Ownership ownership;
   std::map<std::string, std::string> meta;  // the job was created with

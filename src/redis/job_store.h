@@ -16,6 +16,13 @@
 
 namespace transcribe {
 
+// How dead owners are told from slow ones (job_reaper.h).
+struct ReaperTimes {
+  Milliseconds grace{5000};      // after the end of a lease
+  Milliseconds interval{15000};  // between looks; longer than any owner takes to reconnect
+  Milliseconds jitter{3000};     // of the interval
+};
+
 struct RedisJobSettings {
   RedisUri uri;
   std::string tls_ca_file;
@@ -29,6 +36,7 @@ struct RedisJobSettings {
   bool required = false;
   Milliseconds flush_timeout{10000};  // bound of finish()
   Milliseconds timeout{5000};         // bound of connecting, and of each answer
+  ReaperTimes reaper;
 };
 
 class RedisJobStore final : public PersistentStore {

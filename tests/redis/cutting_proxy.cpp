@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 namespace transcribe {
 namespace {
@@ -79,6 +80,7 @@ void CuttingProxy::pass(int client, std::uint64_t limit) {
   setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   bool open = connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   std::uint64_t passed = 0;
+  bool answered = true;
   char buffer[16384];
   while (open) {
     pollfd ends[3] = {{wake_[0], POLLIN, 0}, {client, POLLIN, 0}, {server, POLLIN, 0}};
@@ -87,6 +89,7 @@ void CuttingProxy::pass(int client, std::uint64_t limit) {
     if (ends[1].revents != 0) {
       const ssize_t size = recv(client, buffer, sizeof buffer, 0);
       open = size > 0 && send_all(server, buffer, static_cast<std::size_t>(size));
+      if (std::exchange(answered, false)) turns_++;
     }
     if (open && ends[2].revents != 0) {
       const ssize_t size = recv(server, buffer, sizeof buffer, 0);
@@ -94,6 +97,7 @@ void CuttingProxy::pass(int client, std::uint64_t limit) {
       const auto part = std::min<std::uint64_t>(static_cast<std::uint64_t>(size), limit - passed);
       passed += part;
       passed_ += part;
+      answered = true;
       open = send_all(client, buffer, part) && passed < limit;
     }
   }

@@ -26,6 +26,8 @@ class CuttingProxy {
   unsigned connections() const { return connections_; }
   // Bytes of replies, of all connections.
   std::uint64_t passed() const { return passed_; }
+  // Round trips: requests that came after an answer.
+  unsigned turns() const { return turns_; }
 
  private:
   void run();
@@ -38,6 +40,7 @@ class CuttingProxy {
   std::uint16_t port_ = 0;
   std::atomic<unsigned> connections_{0};
   std::atomic<std::uint64_t> passed_{0};
+  std::atomic<unsigned> turns_{0};
   std::thread thread_;
 };
 

@@ -254,6 +254,22 @@ START_TEST(the_reaper_takes_only_what_is_dead) {
 }
 END_TEST
 
+// Between what a reaper has seen and what it does the owner may have come back.
+START_TEST(the_reaper_takes_only_what_it_has_seen) {
+  RedisClient redis(shared_server->port());
+  JobClient job(redis, "reap");
+  make_processing(job);
+  const std::string alive = job.field("ctl", "lease");
+  ck_assert(job("reap", {alive}).starts_with("ALIVE "));
+  redis("HSET", job.key("ctl"), "lease", "7");
+  for (const char* other : {"6", "8", "0"}) ck_same(job("reap", {other}), "ALIVE 0");
+  ck_same(job("reap", {alive}), "ALIVE 0");
+  for (const char* bad : {"", "x", "-7", "07"}) ck_same(job("reap", {bad}), "BADARG lease");
+  ck_same(job.state(), "PROCESSING");
+  ck_same(job("reap", {"7"}), "REQUEUED 0");
+}
+END_TEST
+
 START_TEST(an_expired_lease_alone_stops_nobody) {
   RedisClient redis(shared_server->port());
   JobClient job(redis, "late");
@@ -514,6 +530,7 @@ Suite* make_suite() {
   tcase_add_test(tcase, keeps_failed_chunks_unless_they_are_asked_for);
   tcase_add_test(tcase, what_failed_in_an_earlier_run_is_open_again);
   tcase_add_test(tcase, the_reaper_takes_only_what_is_dead);
+  tcase_add_test(tcase, the_reaper_takes_only_what_it_has_seen);
   tcase_add_test(tcase, an_expired_lease_alone_stops_nobody);
   tcase_add_test(tcase, only_attempts_without_a_new_chunk_count);
   tcase_add_test(tcase, a_cancel_reaches_the_owner);

@@ -14,7 +14,7 @@
 -- restore   owner … group (as create) attempt state seq      OK, DUP, TERMINAL, RELEASED, FENCED
 --           total meta pairs…                                the last server lost the job or is older
 -- sync      highest seq seen                                 OK, TERMINAL, RELEASED
--- reap      –         any job, by anybody                    REQUEUED, FAILED, ALIVE ms, IDLE, TERMINAL
+-- reap      [lease]   any job, by anybody; only that lease   REQUEUED, FAILED, ALIVE ms, IDLE, TERMINAL
 -- cancel    [note]    any job, by anybody                    OK state, DUP, TERMINAL
 -- move      state reason error pairs…                        OK, DUP, ILLEGAL state [failed]
 -- begin     index attempt                                    OK, DUP, ALREADY
@@ -436,11 +436,15 @@ function ops.restore()
 end
 
 function ops.reap()
+  local seen = number(ARGV[4])
+  if ARGV[4] and not seen then return bad('lease') end
   if not exists then return {'NOJOB'} end
   if damage then return {'PARTIAL', damage} end
   if terminal then return ended() end
   if ctl.token == '' then return {'IDLE'} end
-  if ctl.lease > now then return {'ALIVE', int(ctl.lease - now)} end
+  if ctl.lease > now or (seen and ctl.lease ~= seen) then
+    return {'ALIVE', int(math.max(ctl.lease - now, 0))}
+  end
   local lost = inflight
   judge_attempt(true)
   ctl.epoch, ctl.token, ctl.owner, ctl.base = ctl.epoch + 1, '', '', stored
