@@ -172,7 +172,8 @@ void SinkMessages::on_retry(const ChunkRetry& event) noexcept {
 
 void SinkMessages::on_released(const Released& released, const Counters& counters) noexcept {
   const auto* skipped = released.outcome ? std::get_if<ChunkSkipped>(&*released.outcome) : nullptr;
-  if (skipped != nullptr && skipped->reason == SkipReason::kQueueFull && !warned_dropped_) {
+  if (skipped != nullptr && skipped->reason == SkipReason::kQueueFull && !skipped->resumed &&
+      !warned_dropped_) {
     warned_dropped_ = true;
     post_resource_message(
         element_, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR_BUSY,

@@ -122,6 +122,16 @@ void Engine::Private::end_job(JobReason reason, Failure failure) {
   end_early(std::move(s));
 }
 
+void Engine::Private::name_failed(Access& s, const ChunkFailed& event) {
+  if (!s->first_failed) s->first_failed = event;
+  const std::uint64_t failed = s->job.counters().failed;
+  if (failed < kMaxNamedChunks) {
+    s->failed_chunks += (failed == 0 ? "" : ", ") + std::to_string(event.chunk->index);
+  } else if (failed == kMaxNamedChunks) {
+    s->failed_chunks += ", …";
+  }
+}
+
 void Engine::Private::fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts) {
   fail(state.lock(), ChunkFailed{std::make_shared<ChunkInfo>(chunk), failure, attempts});
 }
@@ -141,7 +151,7 @@ void Engine::Private::fail(Access&& s, ChunkFailed event) {
     return;
   }
 
-  if (!s->first_failed) s->first_failed = event;
+  name_failed(s, event);
   if (chunk.index < kRejectedAlike) {
     if (rejected(failure)) {
       s->first_rejections[chunk.index] =
@@ -149,12 +159,6 @@ void Engine::Private::fail(Access&& s, ChunkFailed event) {
     } else {
       s->first_accepted = true;
     }
-  }
-  const std::uint64_t failed = s->job.counters().failed;
-  if (failed < kMaxNamedChunks) {
-    s->failed_chunks += (failed == 0 ? "" : ", ") + std::to_string(chunk.index);
-  } else if (failed == kMaxNamedChunks) {
-    s->failed_chunks += ", …";
   }
   append(s, event);
 

@@ -155,7 +155,11 @@ void Engine::Private::fail_late() {
 
 // What was said before the last run ended can't be heard again.
 void Engine::Private::go_on_live(Access&& s) {
-  if (!s->live_source || !s->store_open || s->ending) return;
+  if (!s->store_open || s->ending) return;
+  if (!s->live_source) {
+    if (s->job.state() != JobState::kQueued) s->opened.others.clear();
+    return;
+  }
   if (s->opened.resumed && s->opened.state == JobState::kCompleted) {
     if (!begin_end(s, JobReason::kError)) return;
     s->fatal = ChunkFailed{
@@ -168,10 +172,12 @@ void Engine::Private::go_on_live(Access&& s) {
     end_early(std::move(s));
     return;
   }
-  for (Event& event : s->earlier.take_all()) {
+  for (Event& event : s->earlier.take_all(s->opened.others, s->opened.next_index)) {
+    if (const auto* failed = std::get_if<ChunkFailed>(&event)) name_failed(s, *failed);
     append(s, std::move(event));
     s->next_index++;
   }
+  s->opened.others.clear();
 }
 
 void Engine::Private::open_store() {

@@ -100,6 +100,8 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
   bool begin_end(Access& s, JobReason reason);
   void end_early(Access&& s);
   void end_job(JobReason reason, Failure failure);
+  // For the messages at the end; before the event is counted.
+  void name_failed(Access& s, const ChunkFailed& event);
   void fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts);
   void fail(Access&& s, ChunkFailed event);
   void note_store(StoreNote note);

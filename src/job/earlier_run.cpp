@@ -7,13 +7,23 @@ namespace transcribe {
 
 namespace {
 
-void append(std::vector<Event>& events, const EarlierRun::Settled& settled) {
+Outcome again(const EarlierRun::Settled& settled) {
   auto chunk = std::make_shared<ChunkInfo>(settled.chunk);
-  if (settled.skipped) {
-    events.emplace_back(ChunkSkipped{std::move(chunk), *settled.skipped});
-  } else {
-    events.emplace_back(ChunkDone{std::move(chunk), nullptr, 0, Nanoseconds(0), true});
-  }
+  if (settled.skipped) return ChunkSkipped{std::move(chunk), *settled.skipped, true};
+  return ChunkDone{std::move(chunk), nullptr, 0, Nanoseconds(0), true};
+}
+
+Event as_event(const Outcome& outcome) {
+  return std::visit([](const auto& event) { return Event(event); }, outcome);
+}
+
+ChunkSkipped lost(std::uint64_t index, std::uint64_t frame, const MediaTime& time) {
+  auto chunk = std::make_shared<ChunkInfo>();
+  chunk->index = index;
+  chunk->core = chunk->payload = {frame, frame};
+  chunk->time = time;
+  chunk->reason = CutReason::kDiscontinuity;
+  return {std::move(chunk), SkipReason::kFlushed};
 }
 
 }  // namespace
@@ -41,24 +51,31 @@ std::optional<ChunkInfo> EarlierRun::missing() const {
   return settled_.begin()->second.chunk;
 }
 
-std::vector<Event> EarlierRun::take_all() {
+std::vector<Event> EarlierRun::take_all(const std::vector<Outcome>& others,
+                                        std::uint64_t next_index) {
+  std::map<std::uint64_t, Outcome> all;
+  for (const auto& [index, settled] : settled_) all.emplace(index, again(settled));
+  settled_.clear();
+  for (const Outcome& other : others) {
+    const auto [place, added] = all.emplace(chunk_of(other).index, other);
+    if (!added) continue;
+    if (auto* failed = std::get_if<ChunkFailed>(&place->second)) failed->resumed = true;
+    if (auto* skipped = std::get_if<ChunkSkipped>(&place->second)) skipped->resumed = true;
+  }
+
   std::vector<Event> events;
-  FrameSpan hole;
   std::uint64_t next = 0;
-  for (const auto& [index, settled] : settled_) {
-    for (; next < index; next++) {
-      auto lost = std::make_shared<ChunkInfo>();
-      lost->index = next;
-      lost->core = lost->payload = hole;
-      lost->time = settled.chunk.time;
-      lost->reason = CutReason::kDiscontinuity;
-      events.emplace_back(ChunkSkipped{std::move(lost), SkipReason::kFlushed});
-    }
-    append(events, settled);
-    hole = {settled.chunk.core.end, settled.chunk.core.end};
+  std::uint64_t end = 0;
+  MediaTime time;
+  for (const auto& [index, outcome] : all) {
+    const ChunkInfo& chunk = chunk_of(outcome);
+    time = chunk.time;
+    for (; next < index; next++) events.emplace_back(lost(next, end, time));
+    events.push_back(as_event(outcome));
+    end = chunk.core.end;
     next = index + 1;
   }
-  settled_.clear();
+  for (; next < next_index; next++) events.emplace_back(lost(next, end, time));
   return events;
 }
 

@@ -33,8 +33,9 @@ class EarlierRun {
   std::optional<ChunkInfo> missing() const;
 
   // Of a live source, which can't be heard again: everything in index order, with an event of this
-  // run for each. Indices that were not settled are gone for good: skipped, flushed.
-  std::vector<Event> take_all();
+  // run for each. `others` were settled too, but not as done. Indices before `next_index` that were
+  // not settled are gone for good: skipped, flushed.
+  std::vector<Event> take_all(const std::vector<Outcome>& others, std::uint64_t next_index);
 
  private:
   std::map<std::uint64_t, Settled> settled_;

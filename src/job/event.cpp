@@ -70,4 +70,8 @@ const ChunkInfo& chunk_of(const Outcome& outcome) {
   return std::visit([](const auto& event) -> const ChunkInfo& { return *event.chunk; }, outcome);
 }
 
+bool is_resumed(const Outcome& outcome) {
+  return std::visit([](const auto& event) { return event.resumed; }, outcome);
+}
+
 }  // namespace transcribe

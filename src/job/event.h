@@ -79,14 +79,18 @@ struct ChunkFailed {
   ChunkPtr chunk;
   Failure failure;
   unsigned attempts = 0;
+  bool resumed = false;  // in an earlier run, and not sent again
 };
 struct ChunkSkipped {
   ChunkPtr chunk;
   SkipReason reason = SkipReason::kSilence;
+  bool resumed = false;  // in an earlier run
 };
 // Settled outcome of one chunk.
 using Outcome = std::variant<ChunkDone, ChunkFailed, ChunkSkipped>;
 const ChunkInfo& chunk_of(const Outcome& outcome);
+// It was settled in an earlier run.
+bool is_resumed(const Outcome& outcome);
 
 struct StateChanged {
   JobState state = JobState::kQueued;

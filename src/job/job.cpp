@@ -81,6 +81,10 @@ void Job::count(const ChunkDone& event) {
 
 void Job::count(const ChunkFailed& event) {
   ++counters_.failed;
+  if (event.resumed && !open_.contains(event.chunk->index)) {
+    ++counters_.submitted;
+    counters_.audio_submitted += event.chunk->duration();
+  }
   settle(*event.chunk);
 }
 

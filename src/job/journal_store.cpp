@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -264,12 +265,19 @@ Result<OpenedJob, StoreRefusal> JournalStore::take(
 
   replay_ = opened.state == JobState::kCompleted;
   stored_.clear();
+  kept_.clear();
   for (StoredChunk& chunk : contents->chunks) {
     const auto* skipped = std::get_if<ChunkSkipped>(&chunk.outcome);
     const bool dropped = skipped != nullptr && skipped->reason != SkipReason::kSilence;
-    if (!std::holds_alternative<ChunkDone>(chunk.outcome) && !(replay_ && dropped)) continue;
-    stored_.insert(chunk_of(chunk.outcome).index);
-    found(std::move(chunk));
+    const std::uint64_t index = chunk_of(chunk.outcome).index;
+    opened.next_index = std::max(opened.next_index, index + 1);
+    if (std::holds_alternative<ChunkDone>(chunk.outcome) || (replay_ && dropped)) {
+      stored_.insert(index);
+      found(std::move(chunk));
+    } else if (skipped != nullptr || policy != ResumePolicy::kRetryFailed) {
+      kept_.insert(index);
+      opened.others.push_back(std::move(chunk.outcome));
+    }
   }
   if (!opened.resumed) append(header_line(identity, clock_.wall_now()));
   if (!replay_) append(owner_line(clock_.wall_now()));
@@ -295,10 +303,16 @@ void JournalStore::add(const Event& event) {
       stored_.insert(index);
     }
   } else if (const auto* failed = std::get_if<ChunkFailed>(&event)) {
-    append_result(failed->chunk->index, to_record(*failed, failed->chunk->sha256));
+    if (!is_kept(*failed))
+      append_result(failed->chunk->index, to_record(*failed, failed->chunk->sha256));
   } else if (const auto* skipped = std::get_if<ChunkSkipped>(&event)) {
-    append_result(skipped->chunk->index, to_record(*skipped, skipped->chunk->sha256));
+    if (!is_kept(*skipped))
+      append_result(skipped->chunk->index, to_record(*skipped, skipped->chunk->sha256));
   }
+}
+
+bool JournalStore::is_kept(const Outcome& outcome) const {
+  return is_resumed(outcome) && kept_.contains(chunk_of(outcome).index);
 }
 
 Status JournalStore::finish() {

@@ -46,6 +46,7 @@ class JournalStore final : public PersistentStore {
 
  private:
   void add(const Event& event);
+  bool is_kept(const Outcome& outcome) const;
   struct Contents;
 
   Result<OpenedJob, StoreRefusal> take(const JobIdentity& identity, ResumePolicy policy,
@@ -69,6 +70,7 @@ class JournalStore final : public PersistentStore {
   std::uint64_t lost_ = 0;          // results that are not stored in this run
   bool replay_ = false;             // the job is complete: nothing is written any more
   std::set<std::uint64_t> stored_;  // indices of the chunks that are done
+  std::set<std::uint64_t> kept_;    // and of those that earlier runs have settled otherwise
 };
 
 }  // namespace transcribe

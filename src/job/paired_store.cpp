@@ -1,5 +1,6 @@
 #include "job/paired_store.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -38,7 +39,15 @@ Result<OpenedJob, StoreRefusal> PairedStore::open(
     static_cast<void>(owner_->finish());
     return second;
   }
-  return first->resumed ? first : second;
+  OpenedJob& opened = first->resumed ? *first : *second;
+  std::vector<Outcome> others;
+  for (OpenedJob* half : {&*first, &*second}) {
+    for (Outcome& other : half->others)
+      if (known.insert(chunk_of(other).index).second) others.push_back(std::move(other));
+  }
+  opened.others = std::move(others);
+  opened.next_index = std::max(first->next_index, second->next_index);
+  return opened;
 }
 
 void PairedStore::cancel_open() {

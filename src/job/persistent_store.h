@@ -36,6 +36,11 @@ struct OpenedJob {
   bool resumed = false;                     // there was such a job
   JobState state = JobState::kQueued;       // it was in
   std::map<std::string, std::string> meta;  // it was created with
+  // What a live source, which can't be heard again, goes on behind: chunks that were failed,
+  // dropped or silence (with kRetryFailed: no failed ones), one per index in any order, and the
+  // first index that no chunk has had.
+  std::vector<Outcome> others{};
+  std::uint64_t next_index = 0;
 };
 
 // Why a job can't be opened.

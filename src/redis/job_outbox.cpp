@@ -32,10 +32,13 @@ void JobOutbox::know(std::uint64_t index, JobOperation::Kind kind, std::string_v
   count(settled, true);
 }
 
-bool JobOutbox::knows_done(std::uint64_t index) const {
+bool JobOutbox::knows(std::uint64_t index) const {
   const auto settled = settled_.find(index);
-  return settled != settled_.end() && settled->second.stored &&
-         settled->second.kind == JobOperation::Kind::kDone;
+  return settled != settled_.end() && settled->second.stored;
+}
+
+bool JobOutbox::knows_done(std::uint64_t index) const {
+  return knows(index) && settled_.at(index).kind == JobOperation::Kind::kDone;
 }
 
 Status JobOutbox::for_each_known(const std::function<bool(const std::string&)>& visit) const {
@@ -86,7 +89,7 @@ void JobOutbox::add_outcome(const Outcome& outcome, std::uint64_t epoch) {
   const ChunkInfo& chunk = chunk_of(outcome);
   cut(chunk.index);
   in_flight_.erase(chunk.index);
-  if (knows_done(chunk.index)) {
+  if (knows_done(chunk.index) || (is_resumed(outcome) && knows(chunk.index))) {
     newly_stored_.push_back(chunk.index);
     return;
   }

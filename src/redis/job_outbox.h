@@ -23,6 +23,8 @@ class JobOutbox {
   // A record that the server has from earlier runs. The last one of an index counts.
   void know(std::uint64_t index, JobOperation::Kind kind, std::string_view record);
   bool knows_done(std::uint64_t index) const;
+  // Whatever became of the chunk.
+  bool knows(std::uint64_t index) const;
   // Calls `visit` with each record that the server has, by index, until it returns false.
   Status for_each_known(const std::function<bool(const std::string&)>& visit) const;
 

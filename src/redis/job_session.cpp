@@ -1,6 +1,7 @@
 #include "redis/job_session.h"
 
 #include <array>
+#include <charconv>
 #include <random>
 
 #include "job/chunk_record.h"
@@ -133,6 +134,12 @@ RedisResult<Success> JobSession::load(const Cancellation& cancellation) {
   };
   if (auto read = scan(link.keys().errors, cancellation, take); !read) return read;
   if (auto read = scan(link.keys().chunks, cancellation, take); !read) return read;
+  const auto read_total = [this](const std::string& field, const std::string& value) {
+    if (field != "total") return;
+    total = 0;
+    std::from_chars(value.data(), value.data() + value.size(), total);
+  };
+  if (auto read = scan(link.keys().progress, cancellation, read_total); !read) return read;
   return scan(link.keys().meta, cancellation,
               [this](const std::string& field, const std::string& value) {
                 if (std::find(kOwnMeta.begin(), kOwnMeta.end(), field) == kOwnMeta.end())

@@ -32,6 +32,7 @@ struct JobSession {
   JobOutbox outbox;
   Ownership ownership;
   std::map<std::string, std::string> meta;  // the job was created with
+  std::uint64_t total = 0;                  // chunks that were cut before this run
   TimePoint beat_at{};                      // the next one is due
 
  private:

@@ -1,5 +1,6 @@
 #include "redis/job_store.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "job/chunk_record.h"
@@ -31,7 +32,8 @@ struct RedisJobStore::Private {
   Private(RedisJobSettings s, StoreObserver& o, const Clock& c, const Log& l)
       : settings(std::move(s)), observer(o), clock(c), log(l) {}
 
-  Status hand_over(const std::function<void(StoredChunk&&)>& found, bool replay) const;
+  Status hand_over(const std::function<void(StoredChunk&&)>& found, bool replay,
+                   OpenedJob& opened) const;
 
   const RedisJobSettings settings;
   StoreObserver& observer;
@@ -49,12 +51,17 @@ RedisJobStore::RedisJobStore(RedisJobSettings settings, StoreObserver& observer,
 RedisJobStore::~RedisJobStore() = default;
 
 Status RedisJobStore::Private::hand_over(const std::function<void(StoredChunk&&)>& found,
-                                         bool replay) const {
+                                         bool replay, OpenedJob& opened) const {
   return session->outbox.for_each_known([&](const std::string& record) {
     auto stored = from_record(record);
     if (!stored) return true;
+    opened.next_index = std::max(opened.next_index, chunk_of(stored->outcome).index + 1);
     const bool done = std::holds_alternative<ChunkDone>(stored->outcome);
-    if (done || (replay && is_dropped(stored->outcome))) found(std::move(*stored));
+    if (done || (replay && is_dropped(stored->outcome))) {
+      found(std::move(*stored));
+    } else {
+      opened.others.push_back(std::move(stored->outcome));
+    }
     return true;
   });
 }
@@ -81,7 +88,8 @@ Result<OpenedJob, StoreRefusal> RedisJobStore::open(
   opened.state = replay ? JobState::kCompleted
                         : job_state_named(session.ownership.previous).value_or(JobState::kQueued);
   opened.meta = session.meta;
-  if (const Status status = d_->hand_over(found, replay); !status)
+  opened.next_index = session.total;
+  if (const Status status = d_->hand_over(found, replay, opened); !status)
     return StoreRefusal{StoreRefusal::Kind::kUnavailable, status.error().message};
   if (replay) {
     session.link.close();

@@ -1,6 +1,7 @@
 // The life of a job in Redis on a healthy server: what a run leaves, and what the next one finds.
 #include <string>
 
+#include "job/earlier_run.h"
 #include "job_store_test.h"
 #include "shared_server.h"
 
@@ -126,6 +127,60 @@ START_TEST(a_later_run_settles_chunks_otherwise) {
           "3 1 1 30000");
   ck_assert(view.has_text(0, "one") && view.has_text(3, "four"));
   ck_same(redis("HKEYS", view.key("cerr")).str(), "1");
+}
+END_TEST
+
+// A live source can't be heard again: what became of its chunks stays, and it goes on behind all
+// that were cut.
+START_TEST(a_live_job_keeps_what_was_not_transcribed) {
+  RedisClient redis(shared_server->port());
+  JobView view(redis);
+  {
+    JobRun run(*shared_server);
+    run.assert_open();
+    ck_assert_uint_eq(run.job.next_index, 0);
+    run.start();
+    run.transcribe(0, "one");
+    run.record(make_skipped(1, SkipReason::kSilence));
+    run.transcribe(2, "three");
+    run.queue(3);
+    run.record(make_failed(3, 413));
+    run.record(make_skipped(4, SkipReason::kSilence));
+    run.queue(5);
+    run.end(JobState::kQueued, JobReason::kStopped);
+    run.assert_finish();
+  }
+  const auto chunks = view.all("chunks");
+  const auto errors = view.all("cerr");
+  JobRun run(*shared_server);
+  run.assert_open();
+  ck_same(run.found_text(), "0:done 2:done");
+  ck_assert_uint_eq(run.job.next_index, 6);
+  EarlierRun earlier;
+  for (const StoredChunk& chunk : run.found) earlier.add({chunk_of(chunk.outcome), std::nullopt});
+  run.start();
+  const auto events = earlier.take_all(run.job.others, run.job.next_index);
+  ck_assert_uint_eq(events.size(), 6);
+  for (const Event& event : events) run.record(event);
+  run.transcribe(6, "seven");
+  run.end(JobState::kFailed, JobReason::kChunksFailed);
+  run.assert_finish();
+  ck_same(view.problem(), "");
+  ck_assert(view.all("cerr") == errors);
+  auto now = view.all("chunks");
+  ck_assert_uint_eq(now.size(), chunks.size() + 2);
+  for (const auto& [index, record] : chunks) ck_same(now[index], record);
+  ck_assert(now["5"].find("\"flushed\"") != std::string::npos);
+  ck_same(redis("HMGET", view.key("progress"), "total", "done", "failed", "skipped").str(),
+          "7 3 1 3");
+  ck_same(run.watcher.counts(), "0 0 0 0 0");
+  ck_assert(run.watcher.wait([](const auto& seen) { return seen.stored.size() == 7; }));
+
+  // The failed one can't be sent again either: it is given up.
+  JobRun retry(*shared_server);
+  retry.assert_open(ResumePolicy::kRetryFailed);
+  ck_assert_uint_eq(retry.job.next_index, 7);
+  ck_assert_uint_eq(retry.job.others.size(), 3);
 }
 END_TEST
 
@@ -357,6 +412,7 @@ Suite* make_suite() {
   tcase_add_test(tcase, a_stopped_job_goes_on);
   tcase_add_test(tcase, finish_gives_a_job_back_that_nothing_has_ended);
   tcase_add_test(tcase, a_later_run_settles_chunks_otherwise);
+  tcase_add_test(tcase, a_live_job_keeps_what_was_not_transcribed);
   tcase_add_test(tcase, a_complete_job_is_replayed);
   tcase_add_test(tcase, failed_chunks_are_sent_again_when_that_is_asked_for);
   tcase_add_test(tcase, a_job_that_failed_as_a_whole_goes_on);

@@ -401,6 +401,66 @@ GST_START_TEST(test_live_source_goes_on_behind_the_last_chunk) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_live_source_keeps_failures_and_silence) {
+  char* const directory = g_dir_make_tmp("live-XXXXXX", nullptr);
+  const bool journal = __i__ == 1;
+  const RedisServer server;
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    return *request.chunk == 3 ? Answer::error(413, "too_large") : Answer();
+  });
+  const std::string settings = journal ? std::string("job-id=talk journal-directory=") + directory
+                                       : "job-id=talk redis-uri=" + server.uri();
+  const auto live = [&] {
+    auto pipeline =
+        std::make_unique<SinkPipeline>(SinkPipeline::with_source(service.url(), settings));
+    g_object_set(pipeline->source(), "is-live", TRUE, nullptr);
+    ck_assert_int_ne(pipeline->try_state(GST_STATE_PLAYING), GST_STATE_CHANGE_FAILURE);
+    return pipeline;
+  };
+  {
+    auto pipeline = live();
+    for (unsigned i = 0; i < 2; i++) {
+      pipeline->push(noise(2 * kSecond, 1 + i), i * 8 * GST_SECOND);
+      pipeline->push(std::vector<std::int16_t>(6 * kSecond), (i * 8 + 2) * GST_SECOND);
+    }
+    pipeline->wait_for("openaitranscribe/chunk-failed");
+    ck_assert_uint_eq(pipeline->count("openaitranscribe/chunk-skipped"), 1);
+    pipeline->set_state(GST_STATE_NULL);
+  }
+  RedisClient redis(server.port());
+  JobClient job(redis, "talk");
+  const auto chunks = job.all("chunks");
+  const auto errors = job.all("cerr");
+  if (!journal) ck_assert(chunks.size() >= 2 && errors.size() == 1 && errors.contains("2"));
+
+  auto pipeline = live();
+  pipeline->push(noise(2 * kSecond, 9), 0);
+  pipeline->push(std::vector<std::int16_t>(6 * kSecond), 2 * GST_SECOND);
+  pipeline->end_of_stream();
+  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_ERROR);
+  ck_assert_msg(std::strstr(pipeline->error()->message, "(index 2)") != nullptr, "%s",
+                pipeline->error()->message);
+  ck_assert_uint_eq(service.requests().size(), 3);
+  const auto results = pipeline->named("openaitranscribe/result");
+  ck_assert_uint_eq(results.size(), 2);
+  ck_assert_uint_eq(uint64_field(results[0], "chunk-index"), 0);
+  ck_assert_uint_ge(uint64_field(results[1], "chunk-index"), 3);
+  ck_assert_uint_eq(pipeline->count("openaitranscribe/chunk-failed"), 1);
+  const auto skipped = pipeline->named("openaitranscribe/chunk-skipped");
+  ck_assert(string_field(skipped.at(0), "reason") == "silence");
+  ck_assert_uint_eq(uint64_field(skipped.at(0), "chunk-index"), 1);
+  if (!journal) {
+    check_mirror(*pipeline, server.port());
+    ck_assert(job.all("cerr") == errors);
+    for (const auto& [index, record] : chunks) ck_assert(job.all("chunks")[index] == record);
+  }
+  ::remove((std::string(directory) + "/talk.jsonl").c_str());
+  ::remove(directory);
+  g_free(directory);
+}
+GST_END_TEST
+
 GST_START_TEST(test_journal_refills_an_empty_server) {
   char* const directory = g_dir_make_tmp("union-XXXXXX", nullptr);
   const RedisServer server;
@@ -491,6 +551,7 @@ static Suite* sink_redis_suite() {
   tcase_add_test(tests, test_a_dead_server_holds_no_slot);
   tcase_add_test(tests, test_required_and_never_stored);
   tcase_add_test(tests, test_live_source_goes_on_behind_the_last_chunk);
+  tcase_add_loop_test(tests, test_live_source_keeps_failures_and_silence, 0, 2);
   tcase_add_test(tests, test_journal_refills_an_empty_server);
   tcase_add_test(tests, test_password_shows_nowhere);
   return suite;

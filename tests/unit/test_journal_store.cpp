@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fake_clock.h"
+#include "job/earlier_run.h"
 #include "job/journal_store.h"
 #include "outcomes.h"
 
@@ -109,6 +110,43 @@ START_TEST(test_new_job_then_resumed) {
   ck_assert_uint_eq(opened.found.size(), 2);
   ck_assert(opened.found[0].sha256 == "sha1");
   ck_assert(std::get<ChunkDone>(opened.found[1].outcome).transcription->text == "zero");
+}
+END_TEST
+
+START_TEST(test_a_live_job_keeps_what_was_not_transcribed) {
+  const Directory directory;
+  const FakeClock clock;
+  const std::string path = JournalStore::path(directory.path(), "job");
+  {
+    JournalStore store(directory.path(), clock);
+    ck_assert(open(store).result.ok());
+    ck_assert(store.record(make_done(0, "zero")).ok());
+    ck_assert(store.record(make_skipped(1, SkipReason::kSilence)).ok());
+    ck_assert(store.record(make_failed(2)).ok());
+  }
+  const std::string before = contents(path);
+  {
+    JournalStore store(directory.path(), clock);
+    const auto opened = open(store);
+    ck_assert(opened.result.ok());
+    ck_assert_uint_eq(opened.result->next_index, 3);
+    ck_assert_uint_eq(opened.result->others.size(), 2);
+    EarlierRun earlier;
+    earlier.add({chunk_of(opened.found[0].outcome), std::nullopt});
+    const auto events = earlier.take_all(opened.result->others, opened.result->next_index);
+    ck_assert_uint_eq(events.size(), 3);
+    for (const Event& event : events) ck_assert(store.record(event).ok());
+    // Only the new owner's line was added.
+    const std::string added = contents(path).substr(before.size());
+    ck_assert_uint_eq(added.find('\n'), added.size() - 1);
+    // What failed again in this run is another matter.
+    ck_assert(store.record(make_failed(2)).ok());
+    ck_assert_uint_gt(contents(path).size(), before.size() + added.size());
+  }
+  JournalStore store(directory.path(), clock);
+  const auto opened = open(store, ResumePolicy::kRetryFailed);
+  ck_assert_uint_eq(opened.result->next_index, 3);
+  ck_assert_uint_eq(opened.result->others.size(), 1);
 }
 END_TEST
 
@@ -459,6 +497,7 @@ static Suite* journal_store_suite() {
   TCase* tests = tcase_create("general");
   suite_add_tcase(suite, tests);
   tcase_add_test(tests, test_new_job_then_resumed);
+  tcase_add_test(tests, test_a_live_job_keeps_what_was_not_transcribed);
   tcase_add_test(tests, test_stored_chunk_is_not_stored_again);
   tcase_add_test(tests, test_complete_job_is_replayed_and_not_changed);
   tcase_add_test(tests, test_failed_jobs);
