@@ -23,9 +23,10 @@ from score import Score, score
 
 CLEAN = ("lv", "tts")
 NOISY = ("lv-n20", "tts-n20")
-# Skipping must save here; in the other files with gaps it may send everything.
-SAVING = ("gaps-floor", "gaps-pink20", "gaps-chords20")
-HEARD_GAPS = (*SAVING, "gaps-musicgaps")
+# Gaps of silence, of noise and of music, where skipping must save; in the other files with gaps it
+# may send everything. With a beat in the gaps the recogniser invents words: not in the sum of errors.
+STEADY_GAPS = ("gaps-floor", "gaps-pink20", "gaps-chords20")
+SAVING = (*STEADY_GAPS, "gaps-musicgaps")
 # Less than 10 dB: told, not judged.
 TOO_NOISY = ("gaps-pink5", "gaps-pink0")
 
@@ -56,10 +57,11 @@ BLIND = Strategy(
 FILE = Strategy("pauses, 12–28 s (files' default)", WORDS)
 SHORTER = Strategy("pauses, 3–7 s", {**SHORT, **WORDS})
 LIVE = Strategy("live, 3–10 s (live default)", WORDS, live=True)
+LIVE_SENT = Strategy("live, 3–10 s, everything sent", {**WORDS, **ALL_SENT}, live=True)
 FORCED = Strategy("3–7 s, overlap 1 s, word times", {**SHORT, **WORDS})
 FORCED_TEXT = Strategy("3–7 s, overlap 1 s, text only", {**SHORT, **TEXT})
 APART = Strategy("3–7 s, no overlap", {**SHORT, **WORDS, "forced-overlap": 0})
-STRATEGIES = (WHOLE, BLIND, FILE, SHORTER, LIVE)
+STRATEGIES = (WHOLE, BLIND, FILE, SHORTER, LIVE_SENT, LIVE)
 JOINS = (WHOLE, BLIND, APART, FORCED, FORCED_TEXT)
 SENT = Strategy("everything sent", {**ALL_SENT, **WORDS})
 SKIPPED = Strategy("silence skipped", WORDS)
@@ -201,7 +203,8 @@ def gates(bench):
         return bench.wer(strategy, names) - bench.wer(other, names)
 
     found = [Gate("blind cuts against whole, clean", more(BLIND, WHOLE, CLEAN), 3, at_least=True)]
-    for strategy in (FILE, SHORTER, LIVE):
+    # What skipping does is judged where there is much to skip.
+    for strategy in (FILE, SHORTER, LIVE_SENT):
         name = strategy.name
         found += [
             Gate(f"{name} against whole, clean", more(strategy, WHOLE, CLEAN), 1.0),
@@ -221,11 +224,11 @@ def gates(bench):
     found.append(
         Gate("text only against word times, forced cuts", more(FORCED_TEXT, FORCED, ["cont"]), 1.5)
     )
+    gaps = [bench.coverage[name] for name in SAVING]
+    share = 100 * sum(one.sent for one in gaps) / sum(one.seconds for one in gaps)
+    found.append(Gate("share sent of the files with gaps", share, 45, unit="%"))
     found.append(
-        Gate("share sent of the files with gaps", bench.pooled(SKIPPED, SAVING).share, 45, unit="%")
-    )
-    found.append(
-        Gate("silence skipped against everything sent", more(SKIPPED, SENT, SAVING), 1.0)
+        Gate("silence skipped against everything sent", more(SKIPPED, SENT, STEADY_GAPS), 1.0)
     )
     for name, cover in bench.coverage.items():
         if name not in TOO_NOISY:
@@ -241,7 +244,7 @@ def measure(bench):
     for name in sets.SETS:
         if name.startswith("gaps-"):
             bench.cover(name)
-    for name in HEARD_GAPS:
+    for name in SAVING:
         bench.listen(name, SENT, SKIPPED)
 
 

@@ -93,7 +93,7 @@ def _joins(bench, plan):
 
 def _skipping(bench, plan):
     rows = []
-    for name in plan.HEARD_GAPS:
+    for name in plan.SAVING:
         sent, skipped = bench.cells[plan.SENT, name], bench.cells[plan.SKIPPED, name]
         rows.append(
             [
@@ -104,8 +104,8 @@ def _skipping(bench, plan):
                 f"{sent.requests} → {skipped.requests}",
             ]
         )
-    pooled = [bench.pooled(strategy, plan.SAVING) for strategy in (plan.SENT, plan.SKIPPED)]
-    first = [f"{name.removeprefix('gaps-')}" for name in plan.SAVING]
+    pooled = [bench.pooled(strategy, plan.STEADY_GAPS) for strategy in (plan.SENT, plan.SKIPPED)]
+    first = [f"{name.removeprefix('gaps-')}" for name in plan.STEADY_GAPS]
     rows.append(
         [
             ", ".join(first) + " together",
@@ -174,6 +174,9 @@ def document(bench, judged, plan):
             _joins(bench, plan),
             "## Silence\n",
             _skipping(bench, plan),
+            "In steady noise (`gaps-pink20`) this recogniser does better with the stretches between the "
+            "words, from which it\nlearns the noise: no word lies in a skipped span, and 0.5 s of padding "
+            "instead of 0.3 s change nothing.\n",
             "Where the reference's words are, with skipping on:\n",
             _coverage(bench),
             "## Gates\n\nThe benchmark fails where one is missed.\n",
