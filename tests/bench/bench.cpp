@@ -139,9 +139,11 @@ Pipeline::~Pipeline() {
   gst_object_unref(pipeline_);
 }
 
-GstBusSyncReply Pipeline::on_message(GstBus*, GstMessage* message, gpointer) noexcept {
+GstBusSyncReply Pipeline::on_message(GstBus*, GstMessage* message, gpointer self) noexcept {
+  const auto& listener = static_cast<Pipeline*>(self)->listener_;
   const auto type = GST_MESSAGE_TYPE(message);
   if (type == GST_MESSAGE_EOS || type == GST_MESSAGE_ERROR) return GST_BUS_PASS;
+  if (type == GST_MESSAGE_ELEMENT && listener) listener(gst_message_get_structure(message));
   gst_message_unref(message);
   return GST_BUS_DROP;
 }

@@ -50,7 +50,7 @@ class ServiceProcess {
   std::string url_;
 };
 
-// A pipeline whose messages are counted and thrown away.
+// A pipeline whose messages are thrown away.
 class Pipeline {
  public:
   explicit Pipeline(const std::string& launch);
@@ -59,6 +59,10 @@ class Pipeline {
   Pipeline& operator=(const Pipeline&) = delete;
 
   GstElement* operator[](const char* name);  // borrowed
+  // Before play(): what is told of the sink's messages, on the thread that posts them.
+  void listen(std::function<void(const GstStructure*)> listener) {
+    listener_ = std::move(listener);
+  }
   void play();
   void wait();  // for EOS; an error ends the process
   std::uint64_t stat(const char* field);
@@ -67,6 +71,7 @@ class Pipeline {
   static GstBusSyncReply on_message(GstBus*, GstMessage* message, gpointer self) noexcept;
 
   GstElement* pipeline_;
+  std::function<void(const GstStructure*)> listener_;
   std::vector<GstElement*> named_;
 };
 
