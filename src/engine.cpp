@@ -26,6 +26,7 @@ OpenAiClient::Config client_config(const EngineConfig& config, CarriedContext& c
   client.http.tls_ca_file = config.tls_ca_file;
   client.job_id = config.job_id;
   if (config.request.context == Context::kPrevious) client.context = &context;
+  client.is_echo = echoes_prompt;
   return client;
 }
 
@@ -52,8 +53,17 @@ Dispatcher::Config dispatcher_config(const EngineConfig& config, const Clock& cl
   } else if (config.redis || !config.journal_directory.empty()) {
     dispatcher.store = StoreWait{};
   }
+  dispatcher.until_told = config.request.context == Context::kPrevious;
   dispatcher.seed = (static_cast<std::uint64_t>(g_random_int()) << 32) | g_random_int();
   return dispatcher;
+}
+
+// The index of the chunk that the event is the outcome of.
+std::optional<std::uint64_t> settled_by(const Event& event) {
+  if (const auto* done = std::get_if<ChunkDone>(&event)) return done->chunk->index;
+  if (const auto* failed = std::get_if<ChunkFailed>(&event)) return failed->chunk->index;
+  if (const auto* skipped = std::get_if<ChunkSkipped>(&event)) return skipped->chunk->index;
+  return std::nullopt;
 }
 
 // With both, Redis owns the job.
@@ -72,6 +82,7 @@ std::unique_ptr<PersistentStore> make_store(const EngineConfig& config, StoreObs
 }  // namespace
 
 void Engine::Private::append(Access& s, Event event) {
+  if (const auto index = settled_by(event)) dispatcher->untold(*index);
   s->job.apply(event);
   s->log.push_back({std::move(event), s->job.counters()});
   changed.notify_all();
@@ -103,7 +114,9 @@ void Engine::Private::run() {
       } else if (const auto* note = std::get_if<StoreNote>(&entry.what)) {
         mirrors->tell_store(*note);
       } else {
-        mirrors->tell(*event++, entry.counters);
+        mirrors->tell(*event, entry.counters);
+        if (const auto index = settled_by(*event)) dispatcher->told(*index);
+        ++event;
       }
     }
   }

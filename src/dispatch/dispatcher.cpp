@@ -74,6 +74,7 @@ struct Dispatcher::Private {
         observer(observer_),
         clock(clock_),
         log(log_),
+        until_told(config.until_told),
         shared(std::make_shared<Shared>(config, config.seed != 0 ? config.seed : random_seed())),
         limiter(config.join_group(config.rate_limit_group, clock.now(), config.rate,
                                   [shared_ = shared] {
@@ -110,6 +111,7 @@ struct Dispatcher::Private {
   const Clock& clock;
   const Log& log;
 
+  const bool until_told;
   const std::shared_ptr<Shared> shared;
   Guarded<State>& state = shared->state;
   std::condition_variable& changed = shared->changed;
@@ -240,6 +242,7 @@ void Dispatcher::Private::report_done(const FlightPtr& flight, Transcription&& t
     auto access = state.lock();
     if (access->flights.erase(flight) == 0) return;
     access->schedule.finish_unstored(flight->index(), clock.now());
+    if (until_told) access->schedule.keep_until_told(flight->index());
     touch(access);
   }
   observer.on_done(flight->chunk->info, std::move(transcription), flight->attempt,
@@ -359,6 +362,17 @@ void Dispatcher::wait_for_store(bool wait) {
 void Dispatcher::give_up_store() {
   auto access = d_->state.lock();
   access->schedule.unstored().give_up();
+  d_->touch(access);
+}
+
+void Dispatcher::untold(std::uint64_t index) {
+  if (d_->until_told) d_->state.lock()->schedule.keep_until_told(index);
+}
+
+void Dispatcher::told(std::uint64_t index) {
+  if (!d_->until_told) return;
+  auto access = d_->state.lock();
+  access->schedule.told(index);
   d_->touch(access);
 }
 

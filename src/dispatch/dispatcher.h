@@ -51,6 +51,7 @@ class Dispatcher {
     std::string rate_limit_group;
     JoinGroup join_group = join_rate_limit_group;
     std::optional<StoreWait> store;  // where results are stored: stored() tells of each
+    bool until_told = false;         // a chunk that is done keeps its slot until told()
     std::uint64_t seed = 0;          // of the jitter; 0: a random one
   };
   struct Load {
@@ -81,6 +82,10 @@ class Dispatcher {
   void wait_for_store(bool wait);
   // ... nor, after a result that could not be stored, until all are.
   void give_up_store();
+  // With Config::until_told: so does what is settled without a request, from here on, ...
+  void untold(std::uint64_t index);
+  // ... and is free now that the chunks that follow can build on it.
+  void told(std::uint64_t index);
   Load load() const;
   // Requests per second in force in the group; 0: no limit.
   double current_rate() const;

@@ -54,7 +54,8 @@ void Schedule::add(Chunk chunk) {
 }
 
 bool Schedule::slot_free() const {
-  return flying_.size() + unstored_.slots() < std::max(limits_.max_parallel, 1u);
+  const std::size_t kept = std::max(unstored_.slots(), untold_.size());
+  return flying_.size() + kept < std::max(limits_.max_parallel, 1u);
 }
 
 std::optional<TimePoint> Schedule::budget_end(const PendingChunk& task) const {

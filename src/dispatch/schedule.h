@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "audio/chunk.h"
@@ -82,6 +83,9 @@ class Schedule {
   // The same for one whose result is to be stored: its slot is free when that is done.
   void finish_unstored(std::uint64_t index, TimePoint now);
   UnstoredChunks& unstored() { return unstored_; }
+  // Keeps a slot, too, until told(): what follows needs to know of it.
+  void keep_until_told(std::uint64_t index) { untold_.insert(index); }
+  void told(std::uint64_t index) { untold_.erase(index); }
 
   // Everything leaves the schedule, in index order, but for what waits for the store.
   std::vector<PendingChunk> take_all();
@@ -103,6 +107,7 @@ class Schedule {
   Chunks waiting_;
   Chunks flying_;
   UnstoredChunks unstored_;
+  std::set<std::uint64_t> untold_;
 };
 
 }  // namespace transcribe

@@ -125,6 +125,7 @@ Failure OpenAiClient::echo(const Chunk& chunk, unsigned attempt, Transcription&&
   failure.http_status = 200;
   failure.request_id = answer.request_id;
   failure.maybe_processed = true;
+  answer.is_echo = true;
   failure.answer = std::make_shared<const Transcription>(std::move(answer));
   (*echoes_.lock())[chunk.info.index] = failure.answer;
   return conclude(chunk, attempt, std::move(failure));
@@ -143,9 +144,9 @@ AttemptOutcome OpenAiClient::transcribe(const Chunk& chunk, unsigned attempt, Mi
   if (before) settings.prompt.clear();
   AttemptOutcome outcome = send(chunk, attempt, settings, before != nullptr, timeout, cancellation);
   if (auto* answer = std::get_if<Transcription>(&outcome)) {
-    const bool is_echo = config_.context && !settings.prompt.empty() &&
-                         config_.context->is_echo(answer->text, settings.prompt);
-    if (is_echo) return echo(chunk, attempt, std::move(*answer));
+    const bool prompted = takes_prompt(settings) && !settings.prompt.empty();
+    if (prompted && config_.is_echo && config_.is_echo(answer->text, settings.prompt))
+      return echo(chunk, attempt, std::move(*answer));
   } else if (auto* failure = std::get_if<Failure>(&outcome); failure && before) {
     // Once is enough.
     if (failure->severity != Severity::kJob) outcome = *before;

@@ -1,6 +1,7 @@
 // The Transcriber over HTTP: builds the request, sends it, reads or classifies the answer.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,6 +24,9 @@ class OpenAiClient final : public Transcriber {
     HttpClient::Config http;
     std::string job_id;
     PromptContext* context = nullptr;  // with Context::kPrevious; outlives the client
+    // True when the answer is only the prompt again: models that hear nothing repeat it. Any
+    // thread; null: no answer is.
+    std::function<bool(const std::string& answer, const std::string& prompt)> is_echo;
   };
   // Fails when validate() refuses the settings or the HTTP client can't be set up.
   static Result<std::unique_ptr<OpenAiClient>> create(Config config, const Clock& clock,

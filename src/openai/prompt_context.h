@@ -13,8 +13,6 @@ class PromptContext {
   // The end of the transcript before the chunk; empty when it is not there yet, or of no use. The
   // same for all attempts of the chunk.
   virtual std::string before(const ChunkInfo& chunk) = 0;
-  // True when the answer is only the prompt again: models that hear nothing repeat it.
-  virtual bool is_echo(const std::string& answer, const std::string& prompt) const = 0;
 };
 
 }  // namespace transcribe

@@ -44,9 +44,7 @@ Fields make_fields(const RequestSettings& request, const std::string& prompt) {
   };
   add("model", request.model);
   if (transcribes && !request.language.empty()) add("language", request.language);
-  // A prompt that was set while running is left out where the service would refuse it.
-  const bool wanted = request.context != Context::kNone && format != ResponseFormat::kDiarizedJson;
-  if (wanted && !prompt.empty()) add("prompt", prompt);
+  if (takes_prompt(request) && !prompt.empty()) add("prompt", prompt);
   add("response_format", wire_name(format));
   if (request.temperature) add("temperature", format_number(*request.temperature));
   if (transcribes) {
@@ -120,6 +118,12 @@ class Digest {
 };
 
 }  // namespace
+
+// One that was set while running is left out where the service would refuse it.
+bool takes_prompt(const RequestSettings& settings) {
+  return settings.context != Context::kNone &&
+         effective_format(settings) != ResponseFormat::kDiarizedJson;
+}
 
 ResponseFormat effective_format(const RequestSettings& settings) {
   if (settings.response_format != ResponseFormat::kAuto) return settings.response_format;

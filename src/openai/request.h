@@ -67,6 +67,9 @@ std::string printable_url(const std::string& url);
 bool is_loopback(const std::string& url);
 bool is_openai(const std::string& base_url);
 
+// False: the prompt is left out, whatever it is.
+bool takes_prompt(const RequestSettings& settings);
+
 // One body per chunk, valid for all its attempts. `prompt` replaces the settings' when given.
 // The parts hold references on `pcm`; nothing of it is copied.
 HttpRequest build_request(const ServiceSettings& service, const RequestSettings& request,

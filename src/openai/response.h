@@ -40,7 +40,8 @@ struct Transcription {
   std::vector<Word> words;           // by start; from `words` or from inside the segments
   std::optional<double> confidence;  // exp of the mean over logprobs, when asked for
   std::string request_id;
-  std::string raw;  // the body as received, made valid UTF-8
+  std::string raw;       // the body as received, made valid UTF-8
+  bool is_echo = false;  // only the prompt again, as far as can be told; there is nothing better
 };
 
 // Fails (a cut or broken answer: worth one more try) when there is no text in it. An empty text is

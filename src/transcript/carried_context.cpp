@@ -10,7 +10,8 @@ namespace transcribe {
 
 namespace {
 
-constexpr std::uint64_t kLongSilence = 30 * kSampleRate;
+constexpr Nanoseconds kLongSilence = std::chrono::seconds(30);
+constexpr Nanoseconds kRounding = std::chrono::milliseconds(1);
 constexpr std::ptrdiff_t kFewestEchoed = 5;
 constexpr std::size_t kFewestOfPassage = 3;
 
@@ -50,45 +51,51 @@ bool echoes_prompt(const std::string& answer, const std::string& prompt) {
   return false;
 }
 
+bool CarriedContext::too_old(const State& s, const ChunkInfo& chunk) {
+  const Nanoseconds silence = chunk.time.timestamp - s.last_word_end;
+  // Back in time is another run, too, but for what rounding takes.
+  return chunk.core.begin != s.position || silence > kLongSilence || silence < -kRounding;
+}
+
 void CarriedContext::add(const Released& released) {
   auto s = state_.lock();
-  if (!released.outcome) {
+  const auto take_text = [&] {
     if (released.text) s->tail = last_words(s->tail + released.text->text);
+  };
+  if (!released.outcome) {
+    take_text();
     return;
   }
   const ChunkInfo& chunk = chunk_of(*released.outcome);
+  if (too_old(*s, chunk)) s->tail.clear();
   s->decided.erase(chunk.index);
   s->next_index = chunk.index + 1;
+  s->position = chunk.core.end;
   const auto* done = std::get_if<ChunkDone>(&*released.outcome);
   if (done == nullptr) {
+    // The rest of the chunk before it.
+    take_text();
     const auto* skipped = std::get_if<ChunkSkipped>(&*released.outcome);
-    const bool silence = skipped != nullptr && skipped->reason == SkipReason::kSilence;
-    if (!silence || chunk.core.end - s->last_word_end > kLongSilence) s->tail.clear();
+    if (skipped == nullptr || skipped->reason != SkipReason::kSilence) s->tail.clear();
     return;
   }
-  if (!done->suspect.empty()) {
+  if (!done->suspect.empty() || done->transcription->is_echo) {
     s->tail.clear();
     return;
   }
   const std::string& language = done->transcription->language;
   if (!language.empty() && !s->language.empty() && language != s->language) s->tail.clear();
   if (!language.empty()) s->language = language;
-  if (chunk.core.begin - std::min(s->last_word_end, chunk.core.begin) > kLongSilence)
-    s->tail.clear();
   if (!released.text || released.text->text.empty()) return;
-  s->last_word_end = chunk.core.end;
-  s->tail = last_words(s->tail + released.text->text);
+  s->last_word_end = chunk.time.timestamp + chunk.duration();
+  take_text();
 }
 
 std::string CarriedContext::before(const ChunkInfo& chunk) {
   auto s = state_.lock();
   const auto [decided, first] = s->decided.try_emplace(chunk.index);
-  if (first && chunk.index == s->next_index) decided->second = s->tail;
+  if (first && chunk.index == s->next_index && !too_old(*s, chunk)) decided->second = s->tail;
   return decided->second;
-}
-
-bool CarriedContext::is_echo(const std::string& answer, const std::string& prompt) const {
-  return echoes_prompt(answer, prompt);
 }
 
 }  // namespace transcribe

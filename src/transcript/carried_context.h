@@ -1,6 +1,7 @@
 // context=previous: the end of the joined transcript goes with the next chunk's prompt, where it is
 // there in time. It starts anew behind what breaks the flow of speech: a failed, dropped or flushed
-// chunk, a suspect result, 30 s without a word, another language.
+// chunk, a suspect result, 30 s of media time without a word, another language, another run of a
+// live job.
 #pragma once
 
 #include <cstdint>
@@ -22,16 +23,19 @@ class CarriedContext final : public PromptContext {
   void add(const Released& released);
   // Decided at the first call for a chunk, kept until the chunk is released.
   std::string before(const ChunkInfo& chunk) override;
-  bool is_echo(const std::string& answer, const std::string& prompt) const override;
 
  private:
   struct State {
     std::string tail;
     std::string language;
-    std::uint64_t next_index = 0;     // of the chunk that follows the tail
-    std::uint64_t last_word_end = 0;  // frames
+    std::uint64_t next_index = 0;  // of the chunk that follows the tail
+    std::uint64_t position = 0;    // where that chunk has to begin, in frames
+    Nanoseconds last_word_end{0};  // in media time
     std::map<std::uint64_t, std::string> decided;
   };
+
+  // What was said before the chunk is too long ago, or was said in another run.
+  static bool too_old(const State& s, const ChunkInfo& chunk);
 
   Guarded<State> state_;
 };

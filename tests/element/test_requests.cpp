@@ -301,6 +301,33 @@ GST_START_TEST(test_prompt_of_a_format_without_one) {
 }
 GST_END_TEST;
 
+// What each value of `context` sends with three chunks, one request at a time.
+GST_START_TEST(test_context) {
+  const struct {
+    const char* context;
+    std::vector<Strings> prompts;
+  } cases[] = {
+      {"", {{"Names"}, {"Names"}, {"Names"}}},
+      {"context=none", {{}, {}, {}}},
+      {"context=static", {{"Names"}, {"Names"}, {"Names"}}},
+      {"context=previous", {{"Names"}, {"Names said1"}, {"Names said1 said2"}}},
+  };
+  for (const auto& one : cases) {
+    FakeService service;
+    service.answer_with([](const Request& request) {
+      Answer answer;
+      answer.body = R"({"text":"said)" + std::to_string(*request.chunk) + "\"}";
+      return answer;
+    });
+    run_pipeline(service.url(), std::string("max-parallel=1 prompt=Names ") + one.context, 3);
+    const auto chunks = sent_chunks(service);
+    ck_assert_uint_eq(chunks.size(), one.prompts.size());
+    for (std::size_t i = 0; i < chunks.size(); i++)
+      assert_fields(chunks[i], "prompt", one.prompts[i]);
+  }
+}
+GST_END_TEST;
+
 GST_START_TEST(test_prompt_while_playing) {
   FakeService service;
   PadFeed feed(service.url(), std::string(kFixed) + "prompt=first");
@@ -838,6 +865,7 @@ static Suite* requests_suite(void) {
   tcase_add_test(tests, test_urls);
   tcase_add_test(tests, test_url_without_a_path);
   tcase_add_test(tests, test_prompt_of_a_format_without_one);
+  tcase_add_test(tests, test_context);
   tcase_add_test(tests, test_prompt_while_playing);
   tcase_add_test(tests, test_prompt_changed_between_attempts);
   tcase_add_test(tests, test_model_changes_at_the_next_start);

@@ -1,4 +1,5 @@
 #include <string>
+#include <vector>
 
 #include "transcript/carried_context.h"
 
@@ -13,6 +14,7 @@ ChunkPtr make_chunk(std::uint64_t index) {
   chunk->index = index;
   chunk->core = {index * 10 * kSampleRate, (index + 1) * 10 * kSampleRate};
   chunk->payload = chunk->core;
+  chunk->time.timestamp = frames_to_time(chunk->core.begin);
   return chunk;
 }
 
@@ -107,6 +109,66 @@ START_TEST(a_suspect_result_is_no_context) {
 }
 END_TEST
 
+// What a service repeats of its prompt would be repeated for ever.
+START_TEST(an_echo_is_no_context) {
+  CarriedContext context;
+  context.add(done(0, "One."));
+  Released echo = done(1, " One.");
+  auto transcription = std::make_shared<Transcription>();
+  transcription->text = "One.";
+  transcription->is_echo = true;
+  std::get<ChunkDone>(*echo.outcome).transcription = transcription;
+  context.add(echo);
+  assert_text(context.before(*make_chunk(2)), "");
+}
+END_TEST
+
+// A hole has no samples: the position goes on, the time jumps.
+START_TEST(silence_is_counted_in_time) {
+  const int seconds = std::vector<int>{29, 31, 3600, -1}[_i];
+  CarriedContext context;
+  context.add(done(0, "One."));
+  ChunkInfo later = *make_chunk(1);
+  later.time.timestamp += std::chrono::seconds(seconds);
+  assert_text(context.before(later), _i == 0 ? "One." : "");
+  Released released = done(1, " Two.");
+  std::get<ChunkDone>(*released.outcome).chunk = std::make_shared<ChunkInfo>(later);
+  context.add(released);
+  ChunkInfo next = *make_chunk(2);
+  next.time.timestamp += std::chrono::seconds(seconds);
+  assert_text(context.before(next), _i == 0 ? "One. Two." : "Two.");
+}
+END_TEST
+
+// A live job that goes on after a restart: what was said before it is hours old, whatever the
+// new pipeline's time is.
+START_TEST(another_run_starts_anew) {
+  CarriedContext context;
+  context.add(done(0, "One."));
+  context.add(done(1, " Two."));
+  Released rest;
+  rest.text.emplace();
+  rest.text->text = " three";
+  context.add(rest);
+  ChunkInfo first = *make_chunk(0);
+  first.index = 2;
+  if (_i == 1) first.time.timestamp = std::chrono::seconds(20);
+  assert_text(context.before(first), "");
+}
+END_TEST
+
+// What becomes final with the silence that follows it.
+START_TEST(text_with_a_silence) {
+  CarriedContext context;
+  context.add(done(0, "One"));
+  Released silence = skipped(1, SkipReason::kSilence);
+  silence.text.emplace();
+  silence.text->text = " two.";
+  context.add(silence);
+  assert_text(context.before(*make_chunk(2)), "One two.");
+}
+END_TEST
+
 START_TEST(short_silence_is_bridged) {
   CarriedContext context;
   context.add(done(0, "One.", "en"));
@@ -171,6 +233,10 @@ Suite* make_suite() {
   tcase_add_test(tests, decided_once);
   tcase_add_loop_test(tests, starts_anew, 0, 6);
   tcase_add_test(tests, a_suspect_result_is_no_context);
+  tcase_add_test(tests, an_echo_is_no_context);
+  tcase_add_loop_test(tests, silence_is_counted_in_time, 0, 4);
+  tcase_add_loop_test(tests, another_run_starts_anew, 0, 2);
+  tcase_add_test(tests, text_with_a_silence);
   tcase_add_test(tests, short_silence_is_bridged);
   tcase_add_test(tests, text_without_an_outcome);
   tcase_add_test(tests, tail_has_whole_words);

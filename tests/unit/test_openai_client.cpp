@@ -179,9 +179,6 @@ END_TEST
 class FixedContext final : public PromptContext {
  public:
   std::string before(const ChunkInfo&) override { return text; }
-  bool is_echo(const std::string& answer, const std::string& prompt) const override {
-    return answer == "echo" && !prompt.empty();
-  }
   std::string text;
 };
 
@@ -216,14 +213,21 @@ START_TEST(no_context_means_no_prompt) {
 }
 END_TEST
 
+constexpr int kEndsOfEcho = 4;
+
 // An answer that is the prompt again is kept; the next attempt has no prompt, and a better answer
 // counts, or the first after all.
 START_TEST(echo_is_sent_again_without_prompt) {
   Fixture fixture;
   FixedContext context;
   context.text = "said before";
-  fixture.config.request.context = Context::kPrevious;
-  fixture.config.context = &context;
+  // In every second round there is only the prompt.
+  const bool previous = _i < kEndsOfEcho;
+  fixture.config.request.context = previous ? Context::kPrevious : Context::kStatic;
+  if (previous) fixture.config.context = &context;
+  fixture.config.is_echo = [previous](const std::string& answer, const std::string& prompt) {
+    return answer == "echo" && prompt == (previous ? "Names said before" : "Names");
+  };
   Chunk chunk = make_chunk(7);
   chunk.prompt = "Names";
   fixture.answer(json_answer(R"({"text": "echo"})"));
@@ -231,18 +235,27 @@ START_TEST(echo_is_sent_again_without_prompt) {
   ck_assert(failure.severity == Severity::kRetry && failure.answer);
   check_same(failure.reason, "prompt-echo");
   check_same(failure.answer->text, "echo");
+  ck_assert(failure.answer->is_echo);
   const std::string key = fixture.last_request().header("Idempotency-Key");
-  switch (_i) {
+  Transcription answer;
+  switch (_i % kEndsOfEcho) {
     case 0:
       fixture.answer(json_answer(R"({"text": "better"})"));
-      check_same(fixture.succeed(chunk).text, "better");
+      answer = fixture.succeed(chunk);
+      check_same(answer.text, "better");
+      ck_assert(!answer.is_echo);
       break;
     case 1:
-      check_same(fixture.succeed(chunk).text, "echo");
+      // Said without a prompt it is no echo.
+      answer = fixture.succeed(chunk);
+      check_same(answer.text, "echo");
+      ck_assert(!answer.is_echo);
       break;
     case 2:
       fixture.answer(fake::Answer::error(503, "overloaded"));
-      check_same(fixture.succeed(chunk).text, "echo");
+      answer = fixture.succeed(chunk);
+      check_same(answer.text, "echo");
+      ck_assert(answer.is_echo);
       break;
     case 3:
       fixture.answer(fake::Answer::error(401, "invalid_api_key"));
@@ -251,6 +264,21 @@ START_TEST(echo_is_sent_again_without_prompt) {
   }
   ck_assert(fixture.last_request().fields("prompt").empty());
   ck_assert(fixture.last_request().header("Idempotency-Key") != key);
+}
+END_TEST
+
+// No prompt is sent, so none can come back.
+START_TEST(no_prompt_no_echo) {
+  Fixture fixture;
+  fixture.config.is_echo = [](const std::string&, const std::string&) { return true; };
+  Chunk chunk = make_chunk(7);
+  fixture.succeed(chunk);
+  chunk.prompt = "Names";
+  ck_assert(fixture.fails(chunk).answer != nullptr);
+  Fixture without;
+  without.config.is_echo = fixture.config.is_echo;
+  without.config.request.context = Context::kNone;
+  without.succeed(chunk);
 }
 END_TEST
 
@@ -443,7 +471,8 @@ Suite* make_suite() {
   tcase_add_test(tcase, prompt_belongs_to_the_chunk);
   tcase_add_test(tcase, context_goes_behind_the_prompt);
   tcase_add_test(tcase, no_context_means_no_prompt);
-  tcase_add_loop_test(tcase, echo_is_sent_again_without_prompt, 0, 4);
+  tcase_add_loop_test(tcase, echo_is_sent_again_without_prompt, 0, 2 * kEndsOfEcho);
+  tcase_add_test(tcase, no_prompt_no_echo);
   tcase_add_test(tcase, azure_urls_and_keys_work);
   tcase_add_test(tcase, translations_go_to_their_path);
   tcase_add_test(tcase, what_is_too_large_is_not_sent);

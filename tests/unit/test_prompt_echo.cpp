@@ -1,4 +1,6 @@
 // context=previous from end to end: what goes with a chunk, and answers that are only that again.
+#include <glib/gstdio.h>
+
 #include <string>
 #include <vector>
 
@@ -90,8 +92,9 @@ struct Story {
     engine->start();
   }
 
-  void submit(std::uint64_t number) {
+  void submit(std::uint64_t number, bool skipped = false) {
     AudioPiece piece;
+    piece.skipped = skipped;
     piece.core = piece.payload = {number * kFrames, (number + 1) * kFrames};
     piece.reason = CutReason::kFixed;
     piece.pcm.reset(
@@ -176,6 +179,58 @@ START_TEST(answer_in_doubt_counts_at_chunk_timeout) {
 }
 END_TEST
 
+// The prompt that a user has set comes back just as well.
+START_TEST(static_prompt) {
+  Story story([](EngineConfig& config) {
+    config.request.context = Context::kStatic;
+    config.live.prompt = "Alice, Bob and Carol.";
+  });
+  story.service.answer_with([](const Request& request) {
+    return says(request.fields("prompt").empty() ? "better" : "alice bob and carol");
+  });
+  story.submit(0);
+  assert_text(story.finish(1).texts[0], "better");
+  const auto requests = story.service.requests();
+  ck_assert_uint_eq(requests.size(), 2);
+  assert_text(requests[0].field("prompt"), "Alice, Bob and Carol.");
+}
+END_TEST
+
+// All chunks at once, one request at a time: each takes along what was said before it, whatever the
+// threads do. Some chunks are silence that is told and not sent.
+START_TEST(previous_is_deterministic) {
+  char* directory = g_dir_make_tmp("prompt-echo-XXXXXX", nullptr);
+  constexpr std::uint64_t kChunks = 12;
+  for (int round = 0; round < 10; round++) {
+    const std::string job = "round-" + std::to_string(round);
+    Story story([&](EngineConfig& config) {
+      config.job_id = job;
+      if (_i == 1) config.journal_directory = directory;
+    });
+    story.service.answer_with(
+        [](const Request& request) { return says("w" + std::to_string(*request.chunk)); });
+    for (std::uint64_t i = 0; i < kChunks; i++) story.submit(i, i % 3 == 1);
+    story.finish(kChunks);
+    std::string before;
+    std::uint64_t sent = 0;
+    for (const Request& request : story.service.requests()) {
+      while (sent % 3 == 1) sent++;
+      ck_assert_uint_eq(*request.chunk, sent + 1);
+      assert_text(request.fields("prompt").empty() ? "" : request.field("prompt"), before);
+      before += (before.empty() ? "w" : " w") + std::to_string(*request.chunk);
+      sent++;
+    }
+    ck_assert_uint_eq(sent, kChunks);
+    if (_i == 1) {
+      story.engine.reset();
+      ck_assert_int_eq(g_unlink((std::string(directory) + "/" + job + ".jsonl").c_str()), 0);
+    }
+  }
+  ck_assert_int_eq(g_rmdir(directory), 0);
+  g_free(directory);
+}
+END_TEST
+
 Suite* make_suite() {
   Suite* suite = suite_create("prompt_echo");
   TCase* tests = tcase_create("general");
@@ -183,6 +238,8 @@ Suite* make_suite() {
   tcase_add_test(tests, answer_in_doubt_counts_without_retries);
   tcase_add_test(tests, answer_in_doubt_counts_at_eos_timeout);
   tcase_add_test(tests, answer_in_doubt_counts_at_chunk_timeout);
+  tcase_add_test(tests, static_prompt);
+  tcase_add_loop_test(tests, previous_is_deterministic, 0, 2);
   suite_add_tcase(suite, tests);
   return suite;
 }
