@@ -282,29 +282,6 @@ void push_rest(SinkPipeline& pipeline) {
 
 }  // namespace
 
-// What is sent and not stored never takes more than max-parallel slots: that much a kill may cost.
-GST_START_TEST(test_slots_wait_for_redis) {
-  const RedisServer server;
-  FakeService service;
-  auto pipeline =
-      start(service,
-            properties(server.uri(), "redis-policy=required max-parallel=2 requests-per-second=0"));
-  RedisClient redis(server.port());
-  JobClient job(redis, "talk");
-  push_first(*pipeline, job);
-  // Less than the timeout of an answer, which would make it an outage.
-  redis("CLIENT", "PAUSE", "3000", "WRITE");
-  push_rest(*pipeline);
-  ck_assert(service.wait_for_answers(3, 20s));
-  ck_assert(!service.wait_for_requests(4, 300ms));
-  redis("CLIENT", "UNPAUSE");
-  ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
-  ck_assert_uint_eq(service.requests().size(), kChunks);
-  ck_assert(pipeline->warnings().empty());
-  check_mirror(*pipeline, server.port());
-}
-GST_END_TEST
-
 // A server that hangs is found out by the timeout of an answer only: nobody waits that long.
 GST_START_TEST(test_a_hanging_server_holds_no_slot) {
   RedisServer server;
@@ -546,7 +523,6 @@ static Suite* sink_redis_suite() {
   tcase_add_test(tests, test_server_dies_and_comes_back_empty);
   tcase_add_loop_test(tests, test_cluster_is_down_for_a_while, 0, 2);
   tcase_add_test(tests, test_required_holds_eos_until_stored);
-  tcase_add_test(tests, test_slots_wait_for_redis);
   tcase_add_test(tests, test_a_hanging_server_holds_no_slot);
   tcase_add_test(tests, test_a_dead_server_holds_no_slot);
   tcase_add_test(tests, test_required_and_never_stored);
