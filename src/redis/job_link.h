@@ -66,6 +66,7 @@ class JobLink {
   RedisResult<std::uint64_t> time(const Cancellation& cancellation);
 
   const JobKeys& keys() const { return config_.keys; }
+  const std::string& token() const { return config_.token; }
   const SharedKeys& shared() const { return config_.shared; }
 
  private:

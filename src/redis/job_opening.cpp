@@ -105,7 +105,8 @@ JobOpening::Outcome JobOpening::run(JobSession& session, Milliseconds patience,
     if (ours && connected) {
       connected = connect(session);
       const auto loaded = session.load(cancellation_);
-      if (loaded) return {end, {}, {}};
+      if (loaded && session.unreadable.empty()) return {end, {}, {}};
+      if (loaded) return refuse({StoreRefusal::Kind::kSettings, session.unreadable});
       error = loaded.error();
     }
     if (error.fault == RedisFault::kCancelled) return ours ? Outcome{end, error, {}} : cancelled();

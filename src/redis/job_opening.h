@@ -28,7 +28,8 @@ class JobOpening {
     StoreRefusal refusal{};
   };
 
-  // Server and answers have `patience` in all, waits for another owner not counted.
+  // Server and answers have `patience` in all, waits for another owner not counted. What is not
+  // kOwned may hold a claim: JobSession::let_go().
   Outcome run(JobSession& session, Milliseconds patience,
               const std::function<void(const std::string&)>& waiting);
   // Ends run(), now or later, with kRefused.

@@ -11,6 +11,8 @@ namespace transcribe {
 namespace {
 
 constexpr const char* kPage = "200";
+// Of an answer, when nobody waits for the job any more.
+constexpr Milliseconds kLetGo{500};
 
 // Fields of meta that are the script's own.
 constexpr std::array kOwnMeta{"schema", "fp",          "created_ms", "state",
@@ -64,6 +66,7 @@ JobSession::JobSession(const RedisJobSettings& settings, const JobIdentity& iden
 RedisResult<JobAnswer> JobSession::create(const Cancellation& cancellation) {
   // Before the job is there, so that none is without a hint.
   if (const auto told = hints.announce(link, cancellation); !told) return told.error();
+  asked_ = true;
   auto answer = link.call(request.create(""), cancellation);
   if (answer && answer->word == JobAnswer::Word::kLocked) {
     const auto owner = JobOwner::parse(answer->text(0));
@@ -71,6 +74,7 @@ RedisResult<JobAnswer> JobSession::create(const Cancellation& cancellation) {
       answer = link.call(request.create(answer->text(0)), cancellation);
   }
   if (!answer) return answer;
+  asked_ = false;
   switch (answer->word) {
     case JobAnswer::Word::kOk:
     case JobAnswer::Word::kResumed:
@@ -117,11 +121,35 @@ RedisResult<Success> JobSession::scan(const std::string& key, const Cancellation
   return Success{};
 }
 
-void JobSession::take_record(const std::string& field, const std::string& record) {
+void JobSession::let_go() {
+  const Cancellation never;
+  link.set_timeout(kLetGo);
+  if ((owned() || asked_) && (link.is_open() || link.open(never))) {
+    if (!owned()) {
+      const auto held = link.commands({{"HMGET", link.keys().control, "token", "epoch"}}, never);
+      if (held && held->front().elements.size() == 2 &&
+          held->front().elements[0].text == link.token()) {
+        ownership.epoch = JobAnswer{{}, {held->front().elements[1].text}}.number(0);
+        link.set_epoch(ownership.epoch);
+      }
+    }
+    const JobCall give_back{"move", {std::string(to_string(JobState::kQueued)), "stopped"}};
+    if (owned() && link.call(give_back, never)) static_cast<void>(hints.leave(link, never));
+  }
+  link.close();
+}
+
+void JobSession::take_record(const std::string& key, const std::string& field,
+                             const std::string& record) {
   const auto stored = from_record(record);
   if (!stored || std::to_string(chunk_of(stored->outcome).index) != field) {
-    log.print(LogLevel::kWarning, "the record of chunk %s in Redis can't be read: %s",
-              field.c_str(), stored ? "it is another chunk's" : stored.error().message.c_str());
+    const std::string& job_id = request.identity.job_id;
+    unreadable = "The record of chunk " + field + " of job \"" + job_id +
+                 "\" in Redis can't be read (" +
+                 (stored ? "it is another chunk's" : stored.error().message) +
+                 "). Use the version of this element that has written it, another job-id, or "
+                 "resume=restart" +
+                 (owned() ? "; HDEL " + key + " " + field + " lets the chunk be sent again" : "");
     return;
   }
   const auto kind = settle_operation(stored->outcome, {}).kind;
@@ -129,11 +157,13 @@ void JobSession::take_record(const std::string& field, const std::string& record
 }
 
 RedisResult<Success> JobSession::load(const Cancellation& cancellation) {
-  const auto take = [this](const std::string& field, const std::string& record) {
-    take_record(field, record);
-  };
-  if (auto read = scan(link.keys().errors, cancellation, take); !read) return read;
-  if (auto read = scan(link.keys().chunks, cancellation, take); !read) return read;
+  unreadable.clear();
+  for (const std::string& key : {link.keys().errors, link.keys().chunks}) {
+    const auto take = [&](const std::string& field, const std::string& record) {
+      take_record(key, field, record);
+    };
+    if (auto read = scan(key, cancellation, take); !read) return read;
+  }
   const auto read_total = [this](const std::string& field, const std::string& value) {
     if (field != "total") return;
     total = 0;

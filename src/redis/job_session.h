@@ -22,6 +22,9 @@ struct JobSession {
   // Reads what the job has into the outbox, and its meta. Can be repeated.
   RedisResult<Success> load(const Cancellation& cancellation);
   RedisResult<JobAnswer> beat(const Cancellation& cancellation);
+  // One short try to give back what is ours, or may be: create() was not answered. For a run that
+  // goes no further; closes the connection.
+  void let_go();
 
   const Clock& clock;
   const Log& log;
@@ -33,13 +36,16 @@ struct JobSession {
   Ownership ownership;
   std::map<std::string, std::string> meta;  // the job was created with
   std::uint64_t total = 0;                  // chunks that were cut before this run
+  std::string unreadable;                   // for a person: a record that load() could not read
   TimePoint beat_at{};                      // the next one is due
 
  private:
   using Visit = std::function<void(const std::string& field, const std::string& value)>;
   RedisResult<Success> scan(const std::string& key, const Cancellation& cancellation,
                             const Visit& visit);
-  void take_record(const std::string& field, const std::string& record);
+  void take_record(const std::string& key, const std::string& field, const std::string& record);
+
+  bool asked_ = false;  // create() was sent and not answered
 };
 
 }  // namespace transcribe

@@ -79,8 +79,12 @@ Result<OpenedJob, StoreRefusal> RedisJobStore::open(
 
   const bool failed =
       outcome.end == JobOpening::End::kOutage || outcome.end == JobOpening::End::kHopeless;
-  if (outcome.end == JobOpening::End::kRefused) return std::move(outcome.refusal);
-  if (failed && required) return unavailable(session.link.address(), outcome.error);
+  const bool refused = outcome.end == JobOpening::End::kRefused;
+  if (refused || (failed && required)) {
+    session.let_go();
+    if (refused) return std::move(outcome.refusal);
+    return unavailable(session.link.address(), outcome.error);
+  }
 
   OpenedJob opened;
   const bool replay = outcome.end == JobOpening::End::kReplay;
@@ -89,8 +93,10 @@ Result<OpenedJob, StoreRefusal> RedisJobStore::open(
                         : job_state_named(session.ownership.previous).value_or(JobState::kQueued);
   opened.meta = session.meta;
   opened.next_index = session.total;
-  if (const Status status = d_->hand_over(found, replay, opened); !status)
+  if (const Status status = d_->hand_over(found, replay, opened); !status) {
+    session.let_go();
     return StoreRefusal{StoreRefusal::Kind::kUnavailable, status.error().message};
+  }
   if (replay) {
     session.link.close();
     return opened;

@@ -94,6 +94,10 @@ void CuttingProxy::pass(int client, std::uint64_t limit) {
     if (open && ends[2].revents != 0) {
       const ssize_t size = recv(server, buffer, sizeof buffer, 0);
       if (size <= 0) break;
+      if (turns_ == hold_) {
+        holds_ = true;
+        continue;
+      }
       const auto part = std::min<std::uint64_t>(static_cast<std::uint64_t>(size), limit - passed);
       passed += part;
       passed_ += part;

@@ -28,6 +28,9 @@ class CuttingProxy {
   std::uint64_t passed() const { return passed_; }
   // Round trips: requests that came after an answer.
   unsigned turns() const { return turns_; }
+  // The answer to this round trip, the first is 1, is kept back; the connection stays as it is.
+  void hold(unsigned turn) { hold_ = turn; }
+  bool holds() const { return holds_; }
 
  private:
   void run();
@@ -41,6 +44,8 @@ class CuttingProxy {
   std::atomic<unsigned> connections_{0};
   std::atomic<std::uint64_t> passed_{0};
   std::atomic<unsigned> turns_{0};
+  std::atomic<unsigned> hold_{0};
+  std::atomic<bool> holds_{false};
   std::thread thread_;
 };
 

@@ -124,7 +124,7 @@ START_TEST(hostile_content) {
 }
 END_TEST
 
-START_TEST(unreadable_records_are_passed_over) {
+START_TEST(an_unreadable_record_is_refused) {
   RedisClient redis(shared_server->port());
   JobView view(redis);
   {
@@ -137,13 +137,46 @@ START_TEST(unreadable_records_are_passed_over) {
     run.end(JobState::kQueued, JobReason::kStopped);
     run.assert_finish();
   }
-  redis("HSET", view.key("chunks"), "1", "{\"status\":\"done\",\"frames\":1}");
-  redis("HSET", view.key("chunks"), "2", view.field("chunks", "0"));
-  JobRun run(*shared_server);
-  run.assert_open();
-  ck_same(run.found_text(), "0:done");
-  ck_assert(run.log.text().find("chunk 1 ") != std::string::npos);
-  ck_assert(run.log.text().find("chunk 2 ") != std::string::npos);
+  const std::string remedy = "HDEL " + view.key("chunks") + " 1";
+  for (const std::string& record :
+       {std::string("{\"status\":\"done\",\"frames\":1}"), view.field("chunks", "0")}) {
+    redis("HSET", view.key("chunks"), "1", record);
+    JobRun run(*shared_server);
+    ck_assert(!run.open());
+    ck_assert(run.refusal.kind == StoreRefusal::Kind::kSettings);
+    for (const std::string& part : {std::string("chunk 1 "), remedy, std::string("resume=restart")})
+      ck_assert_msg(run.refusal.message.find(part) != std::string::npos, "%s",
+                    run.refusal.message.c_str());
+    // Given back as it was.
+    ck_same(view.state(), "QUEUED");
+    ck_same(view.field("ctl", "token"), "");
+    ck_same(view.field("chunks", "1"), record);
+    ck_same(redis("ZCARD", "transcribe:index:active").str(), "0");
+    ck_same(view.problem(), "");
+  }
+  redis("HDEL", view.key("chunks"), "1");
+  {
+    JobRun run(*shared_server);
+    run.assert_open();
+    ck_same(run.found_text(), "0:done 2:done");
+    run.start();
+    run.transcribe(1, "zwei");
+    run.complete();
+    ck_same(view.state(), "COMPLETED");
+    ck_assert(view.has_text(1, "zwei"));
+    ck_same(view.field("progress", "audio_ms"), "30000");
+    ck_same(view.problem(false), "");
+  }
+  // Of a job that is complete nothing can be sent again.
+  redis("HSET", view.key("chunks"), "1", "{}");
+  const std::string before = view.dump();
+  JobRun replay(*shared_server);
+  ck_assert(!replay.open());
+  ck_assert(replay.refusal.message.find("chunk 1 ") != std::string::npos);
+  ck_assert(replay.refusal.message.find("HDEL") == std::string::npos);
+  ck_same(view.dump(), before);
+  JobRun anew(*shared_server);
+  anew.assert_open(ResumePolicy::kRestart);
 }
 END_TEST
 
@@ -219,7 +252,7 @@ Suite* make_suite() {
   tcase_add_test(tcase, the_group_of_consumers_misses_nothing);
   tcase_add_test(tcase, settings_reach_the_keys);
   tcase_add_test(tcase, hostile_content);
-  tcase_add_test(tcase, unreadable_records_are_passed_over);
+  tcase_add_test(tcase, an_unreadable_record_is_refused);
   tcase_add_test(tcase, many_chunks_come_back_in_order);
   tcase_add_test(tcase, jobs_without_a_result);
   tcase_add_test(tcase, only_resumed_chunks);

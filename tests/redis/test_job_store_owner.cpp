@@ -3,9 +3,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <string>
 #include <thread>
 
+#include "cutting_proxy.h"
 #include "job_store_test.h"
 #include "redis/job_owner.h"
 #include "shared_server.h"
@@ -176,7 +178,41 @@ START_TEST(a_cancelled_start_leaves_no_claim) {
     other.join();
     run.store.reset();
     ck_same(view.problem(), "");
+    ck_assert_uint_lt(view.field("ctl", "token").size(), 32);
   }
+}
+END_TEST
+
+// Whatever the server was asked, and has carried out, when the start was cancelled.
+START_TEST(a_start_that_is_cancelled_on_its_way_leaves_no_claim) {
+  RedisClient redis(shared_server->port());
+  JobView view(redis);
+  int claims = 0;
+  bool opened = false;
+  for (unsigned turn = 1; !opened; turn++) {
+    ck_assert_uint_lt(turn, 100);
+    CuttingProxy proxy(shared_server->port(), [](unsigned) { return CuttingProxy::kUnlimited; });
+    proxy.hold(turn);
+    JobRun run(proxy.uri());
+    run.settings.timeout = Milliseconds(1000);
+    run.store = std::make_unique<RedisJobStore>(run.settings, run.watcher, run.clock, run.log);
+    std::atomic<bool> over = false;
+    bool ours = false;
+    std::thread other([&] {
+      ours = run.reopen(ResumePolicy::kAuto);
+      over = true;
+    });
+    ck_assert(eventually([&] { return proxy.holds() || over; }));
+    opened = over;
+    if (!opened && view.field("ctl", "token").size() == 32) claims++;
+    run.store->cancel_open();
+    other.join();
+    if (ours) run.assert_finish();
+    run.store.reset();
+    ck_same(view.problem(), "");
+    ck_assert_uint_lt(view.field("ctl", "token").size(), 32);
+  }
+  ck_assert_int_gt(claims, 0);
 }
 END_TEST
 
@@ -275,13 +311,14 @@ Suite* make_suite() {
   TCase* tcase = tcase_create("owner");
   tcase_add_unchecked_fixture(tcase, start_shared_server, stop_shared_server);
   tcase_add_checked_fixture(tcase, empty_shared_server, nullptr);
-  for (const TTest* test : {a_dead_owner_on_this_host_is_no_obstacle, a_living_owner_is_named,
-                            a_silent_owner_loses_its_job_with_its_lease,
-                            a_job_that_is_given_back_is_taken_before_the_lease_ends,
-                            another_owner_that_comes_first_is_named,
-                            a_wait_for_an_owner_is_cancelled, a_cancelled_start_leaves_no_claim,
-                            an_owner_whose_job_is_taken_writes_no_more, a_takeover_shows_at_the_end,
-                            an_owner_that_was_given_up_learns_why, jobs_of_dead_owners_are_freed}) {
+  for (const TTest* test :
+       {a_dead_owner_on_this_host_is_no_obstacle, a_living_owner_is_named,
+        a_silent_owner_loses_its_job_with_its_lease,
+        a_job_that_is_given_back_is_taken_before_the_lease_ends,
+        another_owner_that_comes_first_is_named, a_wait_for_an_owner_is_cancelled,
+        a_cancelled_start_leaves_no_claim, a_start_that_is_cancelled_on_its_way_leaves_no_claim,
+        an_owner_whose_job_is_taken_writes_no_more, a_takeover_shows_at_the_end,
+        an_owner_that_was_given_up_learns_why, jobs_of_dead_owners_are_freed}) {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);
