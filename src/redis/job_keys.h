@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace transcribe {
 
 struct JobKeys {
@@ -20,6 +22,9 @@ struct JobKeys {
   std::string chunks;
   std::string errors;  // records of failed chunks
 };
+
+// A worker without a sign of life for so long is taken out of SharedKeys::workers.
+inline constexpr Milliseconds kForgetWorker{600 * 1000};
 
 // Sorted sets that all jobs share; in a cluster they may lie on other nodes than the job.
 struct SharedKeys {

@@ -8,7 +8,6 @@ namespace {
 
 constexpr const char* kIndexAtOnce = "100";
 constexpr const char* kKeysAtOnce = "1000";
-constexpr Milliseconds kForgetWorker{600 * 1000};
 
 std::string score(std::uint64_t now, Milliseconds back) {
   const auto less = static_cast<std::uint64_t>(back.count());

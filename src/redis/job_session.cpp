@@ -1,5 +1,6 @@
 #include "redis/job_session.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <random>
@@ -13,6 +14,8 @@ namespace {
 constexpr const char* kPage = "200";
 // Of an answer, when nobody waits for the job any more.
 constexpr Milliseconds kLetGo{500};
+// Workers are forgotten without a sign of life, however long their leases.
+constexpr Milliseconds kMaxSilence = kForgetWorker / 3;
 
 // Fields of meta that are the script's own.
 constexpr std::array kOwnMeta{"schema", "fp",          "created_ms", "state",
@@ -95,7 +98,7 @@ RedisResult<JobAnswer> JobSession::create(const Cancellation& cancellation) {
 RedisResult<JobAnswer> JobSession::beat(const Cancellation& cancellation) {
   auto answer = link.call({"beat", {std::to_string(request.lease.count())}}, cancellation);
   if (!answer || answer->word != JobAnswer::Word::kOk) return answer;
-  beat_at = clock.now() + request.lease / 3;
+  beat_at = clock.now() + std::min(request.lease / 3, kMaxSilence);
   if (const auto told = hints.refresh(link, cancellation); !told) return told.error();
   return answer;
 }

@@ -14,6 +14,14 @@ from pipelines import PARALLEL, SPEECH, WATCHDOG, Pipelines
 FULL = bool(os.environ.get("TRANSCRIBE_FULL"))
 KILLS = 100 if FULL else 5
 ALIVE = {"QUEUED", "PROCESSING"}
+# Keys that would stay for ever.
+ETERNAL = """
+local found = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if redis.call('PTTL', key) == -1 then found[#found + 1] = key end
+end
+return found
+"""
 
 
 class KilledPipelines(Pipelines):
@@ -64,6 +72,7 @@ class KilledPipelines(Pipelines):
         job = ["talk1"]
 
         def finished():
+            self.assertEqual(server.text("EVAL", ETERNAL, "0").split(), [])
             names = server.text("--scan", "--pattern", "{transcribe:jobs:talk*}:chunks").split()
             states = {name: server.text("GET", name.replace(":chunks", ":state")) for name in names}
             current = [name for name, state in states.items() if state in ALIVE]
@@ -73,6 +82,7 @@ class KilledPipelines(Pipelines):
             return server.done(job[0])
 
         jobs = self.loop("redis-uri=" + server.uri, finished=finished, kills=KILLS)
+        finished()
         for number in range(1, jobs + 1):
             self.assertEqual(server.state("talk%d" % number), "COMPLETED")
             events = server.events("talk%d" % number)

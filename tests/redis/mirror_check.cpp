@@ -107,6 +107,11 @@ void check_mirror(SinkPipeline& pipeline, std::uint16_t port, bool complete) {
   } else {
     ck_assert_uint_eq(job.all("error").size(), 0);
   }
+  for (const RedisReply& key : redis("KEYS", "*transcribe:*").items) {
+    // -2: it expired between the two.
+    const std::int64_t left = redis("PTTL", key.text).number;
+    ck_assert_msg(left != -1, "%s stays for ever", key.text.c_str());
+  }
   const std::string problem = job.problem(complete);
   ck_assert_msg(problem.empty(), "%s", problem.c_str());
 }

@@ -56,6 +56,25 @@ START_TEST(a_dead_owner_on_this_host_is_no_obstacle) {
 }
 END_TEST
 
+// Whatever a killed owner leaves goes by itself, even if nobody ever comes again.
+START_TEST(a_dead_owner_leaves_nothing_for_ever) {
+  RedisClient redis(shared_server->port());
+  die_as_owner();
+  const std::int64_t day = 24 * 3600 * 1000;
+  int keys = 0;
+  for (const RedisReply& key : redis("KEYS", "*").items) {
+    const std::int64_t left = redis("PTTL", key.text).number;
+    const std::int64_t most = key.text == "transcribe:index:active" ? 8 * day
+                              : key.text == "transcribe:workers"    ? 10 * 60 * 1000
+                                                                    : 7 * day;
+    ck_assert_msg(left > most - 60000 && left <= most, "%s: %s", key.text.c_str(),
+                  std::to_string(left).c_str());
+    keys++;
+  }
+  ck_assert_int_ge(keys, 7);
+}
+END_TEST
+
 START_TEST(a_living_owner_is_named) {
   RedisClient redis(shared_server->port());
   JobView view(redis);
@@ -312,8 +331,8 @@ Suite* make_suite() {
   tcase_add_unchecked_fixture(tcase, start_shared_server, stop_shared_server);
   tcase_add_checked_fixture(tcase, empty_shared_server, nullptr);
   for (const TTest* test :
-       {a_dead_owner_on_this_host_is_no_obstacle, a_living_owner_is_named,
-        a_silent_owner_loses_its_job_with_its_lease,
+       {a_dead_owner_on_this_host_is_no_obstacle, a_dead_owner_leaves_nothing_for_ever,
+        a_living_owner_is_named, a_silent_owner_loses_its_job_with_its_lease,
         a_job_that_is_given_back_is_taken_before_the_lease_ends,
         another_owner_that_comes_first_is_named, a_wait_for_an_owner_is_cancelled,
         a_cancelled_start_leaves_no_claim, a_start_that_is_cancelled_on_its_way_leaves_no_claim,
