@@ -61,6 +61,7 @@ struct Ownership {
   std::uint64_t seq = 0;
   std::string previous;  // state
   bool resumed = false;
+  std::uint64_t created_ms = 0;  // in meta; 0: not known
 };
 Ownership read_ownership(const JobAnswer& answer);
 

@@ -63,6 +63,10 @@ JobCall JobRequest::restore(const Ownership& ownership, JobState state, std::uin
   call.arguments.push_back(std::to_string(ownership.seq));
   call.arguments.push_back(std::to_string(total));
   add_meta(call.arguments);
+  if (ownership.created_ms != 0) {
+    call.arguments.push_back("created_ms");
+    call.arguments.push_back(std::to_string(ownership.created_ms));
+  }
   return call;
 }
 

@@ -173,11 +173,16 @@ RedisResult<Success> JobSession::load(const Cancellation& cancellation) {
     std::from_chars(value.data(), value.data() + value.size(), total);
   };
   if (auto read = scan(link.keys().progress, cancellation, read_total); !read) return read;
-  return scan(link.keys().meta, cancellation,
-              [this](const std::string& field, const std::string& value) {
-                if (std::find(kOwnMeta.begin(), kOwnMeta.end(), field) == kOwnMeta.end())
-                  meta[field] = value;
-              });
+  std::map<std::string, std::string> own;
+  auto read =
+      scan(link.keys().meta, cancellation, [&](const std::string& field, const std::string& value) {
+        const bool is_own = std::find(kOwnMeta.begin(), kOwnMeta.end(), field) != kOwnMeta.end();
+        (is_own ? own : meta)[field] = value;
+      });
+  // Equal: a server had lost it.
+  if (own["created_ms"] != own["restored_ms"])
+    ownership.created_ms = g_ascii_strtoull(own["created_ms"].c_str(), nullptr, 10);
+  return read;
 }
 
 }  // namespace transcribe

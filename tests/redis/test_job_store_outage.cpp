@@ -188,8 +188,14 @@ END_TEST
 START_TEST(all_keys_are_lost) {
   RedisServer server;
   Begun begun(server);
-  RedisClient(server.port())("FLUSHALL");
+  RedisClient redis(server.port());
+  JobView view(redis);
+  const std::string created = view.field("meta", "created_ms");
+  redis("FLUSHALL");
   begun.end(server, "0 0 0 0 0");
+  // A later time would say that it was started anew.
+  ck_same(view.field("meta", "created_ms"), created);
+  ck_assert(view.field("meta", "restored_ms") != "-");
 }
 END_TEST
 

@@ -195,7 +195,12 @@ START_TEST(requests_hold_what_the_script_wants) {
   ownership.seq = 17;
   const JobCall restore = request.restore(ownership, JobState::kProcessing, 9);
   const std::vector<std::string> end(restore.arguments.begin() + 8, restore.arguments.end());
-  ck_assert((end == std::vector<std::string>{"2", "PROCESSING", "17", "9", "model", "m"}));
+  std::vector<std::string> last = {"2", "PROCESSING", "17", "9", "model", "m"};
+  ck_assert(end == last);
+  ownership.created_ms = 1234567890123;
+  last.insert(last.end(), {"created_ms", "1234567890123"});
+  const JobCall known = request.restore(ownership, JobState::kProcessing, 9);
+  ck_assert(std::vector<std::string>(known.arguments.begin() + 8, known.arguments.end()) == last);
 }
 END_TEST
 

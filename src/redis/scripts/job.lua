@@ -12,7 +12,7 @@
 --           mode: auto, retry-failed, restart
 -- reset     as create; starts anew whatever is stored        OK, DUP, LOCKED, RELEASED
 -- restore   owner … group (as create) attempt state seq      OK, DUP, TERMINAL, RELEASED, FENCED
---           total meta pairs…                                the last server lost the job or is older
+--           total meta pairs… [created_ms]                   the last server lost the job or is older
 -- sync      highest seq seen                                 OK, TERMINAL, RELEASED
 -- reap      [lease]   any job, by anybody; only that lease   REQUEUED, FAILED, ALIVE ms, IDLE, TERMINAL
 -- cancel    [note]    any job, by anybody                    OK state, DUP, TERMINAL
@@ -361,7 +361,10 @@ function ops.create()
   if not takeover then return bad('takeover') end
   if not pairs_ok(14, 64, function(name) return not RESERVED[name] end) then return bad('meta') end
 
-  if not exists then return start_over(s, 'created') end
+  if not exists then
+    if mode ~= 'restart' and stored + failed > 0 then return {'PARTIAL', 'state'} end
+    return start_over(s, 'created')
+  end
   if ctl.token == token and damage ~= 'ctl' then return owned('DUP', state) end
   if ctl.token == '' and ctl.released == token then return {'RELEASED', state or ''} end
   local fp = call('HGET', META, 'fp')
@@ -396,7 +399,12 @@ function ops.restore()
   if to ~= 'QUEUED' and to ~= 'PROCESSING' then return bad('state') end
   if not seq then return bad('seq') end
   if not cut then return bad('total') end
-  if not pairs_ok(16, 64, function(name) return not RESERVED[name] end) then return bad('meta') end
+  if not pairs_ok(16, 64, function(name) return name == 'created_ms' or not RESERVED[name] end) then
+    return bad('meta')
+  end
+  for i = 16, #ARGV, 2 do
+    if ARGV[i] == 'created_ms' and not number(ARGV[i + 1], 1) then return bad('created_ms') end
+  end
 
   local same = ctl.epoch == mine and ctl.token == token
   if ctl.epoch and not same then
@@ -412,7 +420,7 @@ function ops.restore()
   problem = make_group(s.group)
   if problem then return problem end
 
-  local known = call('HMGET', META, 'fp', 'created_ms')
+  local known = call('HMGET', META, 'fp', 'created_ms', 'restored_ms')
   local keep = known[1] == s.fp or (same and not known[1])
   local previous = state or ''
   ctl.seq = math.max(seq, ctl.seq or 0, (last_event()))
@@ -426,8 +434,10 @@ function ops.restore()
   save('frames', int(ctl.frames))
   total = math.max(cut, keep and total or 0)
   count()
-  call('HSET', META, 'schema', '1', 'fp', s.fp, 'created_ms', known[2] or int(now), 'state', to,
-       'reason', 'restored', 'since_ms', int(now), 'restored_ms', int(now), unpack(ARGV, 16))
+  -- Equal to restored_ms: nobody knows. The pairs may have the true one.
+  local created = known[2] ~= known[3] and known[2] or int(now)
+  call('HSET', META, 'schema', '1', 'fp', s.fp, 'created_ms', created, 'state', to, 'reason',
+       'restored', 'since_ms', int(now), 'restored_ms', int(now), unpack(ARGV, 16))
   state = to
   call('SET', STATE, to)
   emit('restored', 'state', to, 'prev', previous, counters())
@@ -652,9 +662,12 @@ local function settle_one(status, ...)
   if is == 'done' then return answer('ALREADY', is) end
   settle(status, is, index, record)
   count()
-  local extra = {...}
-  for _, value in ipairs({counters()}) do extra[#extra + 1] = value end
-  emit('chunk', 'idx', index, 'status', status, unpack(extra))
+  -- Silence that was found again is no news.
+  if is ~= 'skipped' or status ~= 'skipped' then
+    local extra = {...}
+    for _, value in ipairs({counters()}) do extra[#extra + 1] = value end
+    emit('chunk', 'idx', index, 'status', status, unpack(extra))
+  end
   touch()
   return answer('OK')
 end
