@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 #include "redis/job_owner.h"
 
@@ -16,6 +17,10 @@ constexpr unsigned kFreeFailures = 3;
 // connections for their own reasons.
 constexpr Milliseconds kQuick{1000};
 constexpr Milliseconds kAWhile{3000};
+// A server that is emptied, or loses a key, is mended at once. One that evicts again and again is
+// not well, and would get all chunks all the time.
+constexpr unsigned kFreeLosses = 3;
+constexpr Milliseconds kSoon{10000};
 
 }  // namespace
 
@@ -127,7 +132,10 @@ bool JobMirror::connect() {
   const auto open = session_.link.open(cancellation_);
   if (!open) return fail(open.error());
   // It came back without a file, or with an old one; or it is another server.
-  if (session_.link.run_id() != run_id_ || run_id_.empty()) put_all_ = true;
+  if (session_.link.run_id() != run_id_ || run_id_.empty()) {
+    put_all_ = true;
+    losses_ = 0;
+  }
   run_id_ = session_.link.run_id();
   session_.log.print(LogLevel::kInfo, "connected to %s", at_server().c_str());
   return true;
@@ -189,7 +197,21 @@ bool JobMirror::sync() {
   return true;
 }
 
+bool JobMirror::loses_too_often() {
+  if (std::exchange(paused_, false)) return false;
+  const TimePoint now = session_.clock.now();
+  losses_ = now - lost_at_ < kSoon ? losses_ + 1 : 1;
+  lost_at_ = now;
+  paused_ = losses_ > kFreeLosses;
+  return paused_;
+}
+
 bool JobMirror::restore() {
+  if (loses_too_often()) {
+    return fail({RedisFault::kFull,
+                 "it loses keys of the job again and again; if it evicts them (maxmemory), give it "
+                 "more memory, or set maxmemory-policy noeviction"});
+  }
   const auto answer =
       session_.link.call(session_.request.restore(session_.ownership, session_.outbox.state(),
                                                   session_.outbox.total()),
@@ -370,6 +392,8 @@ bool JobMirror::fail(const RedisError& error) {
 }
 
 void JobMirror::succeed() {
+  // Well for a moment only: the pauses go on growing.
+  if (losses_ > kFreeLosses && session_.clock.now() - lost_at_ < kSoon) return;
   policy_.succeeded();
   if (!outage_ || phase_ != Phase::kReady || tell_again_) return;
   if (!catch_up_) catch_up_ = session_.outbox.queued();

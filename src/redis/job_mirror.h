@@ -56,6 +56,7 @@ class JobMirror {
   bool create();
   bool sync();
   bool restore();
+  bool loses_too_often();
   bool put();
   bool beat();
   bool look();
@@ -87,6 +88,9 @@ class JobMirror {
   TimePoint step_at_{};  // the current one began
   TimePoint blip_at_{};  // the last loss that was not told
   TimePoint retry_at_{};
+  TimePoint lost_at_{};      // the server had last lost a part of the job
+  unsigned losses_ = 0;      // one soon after the other
+  bool paused_ = false;      // for the last of them
   bool outage_ = false;      // the observer was told
   bool tell_again_ = false;  // what was dropped in an outage
   bool put_all_ = false;     // the server may have lost chunks

@@ -211,6 +211,40 @@ START_TEST(one_key_is_lost) {
 }
 END_TEST
 
+// As a server does that evicts: what is written is gone at once.
+START_TEST(keys_are_lost_again_and_again) {
+  RedisServer server;
+  Begun begun(server);
+  RedisClient redis(server.port());
+  JobView view(redis);
+  const auto restored = [&] {
+    std::size_t count = 0;
+    for (auto& event : view.events()) count += event["event"] == "restored" ? 1 : 0;
+    return count;
+  };
+  const auto end = std::chrono::steady_clock::now() + 4s;
+  std::uint64_t index = 10;
+  while (std::chrono::steady_clock::now() < end) {
+    redis("DEL", view.key("progress"));
+    if (index < 20) begun.run.transcribe(index++, "more");
+    g_usleep(500);
+  }
+  begun.wait_for_error();
+  ck_assert(begun.run.watcher.seen().errors[0].find("noeviction") != std::string::npos);
+  // Three at once, then one to five seconds between them.
+  ck_assert_uint_ge(restored(), 3);
+  ck_assert_uint_le(restored(), 8);
+  begun.wait_for_recovery();
+  begun.run.transcribe(5, "six");
+  begun.run.done(3, "four");
+  begun.run.end(JobState::kFailed, JobReason::kChunksFailed);
+  begun.run.assert_finish();
+  ck_same(view.problem(false), "");
+  ck_same(view.field("progress", "done"), "13");
+  ck_same(begun.run.watcher.counts(), "1 1 0 0 0");
+}
+END_TEST
+
 START_TEST(the_script_is_lost) {
   RedisServer server;
   Begun begun(server);
@@ -345,8 +379,8 @@ Suite* make_suite() {
        {a_server_that_comes_later, a_server_that_comes_later_and_has_the_job,
         a_job_that_was_interrupted_is_joined_later, a_server_that_forgets_everything,
         a_server_with_a_file_that_is_killed, a_server_that_comes_back_older, all_keys_are_lost,
-        one_key_is_lost, the_script_is_lost, the_end_waits_for_the_server,
-        the_end_does_not_wait_for_ever}) {
+        one_key_is_lost, keys_are_lost_again_and_again, the_script_is_lost,
+        the_end_waits_for_the_server, the_end_does_not_wait_for_ever}) {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);
