@@ -74,8 +74,9 @@ std::string JobOwner::text() const {
 }
 
 bool JobOwner::is_dead() const {
-  const std::string here = boot_name();
-  if (here.empty() || boot != here || process == 0) return false;
+  const JobOwner me = here();
+  // Clones of one machine's snapshot have one boot id.
+  if (me.boot.empty() || boot != me.boot || host != me.host || process == 0) return false;
   if (::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH) return true;
   const auto stat = read_stat(std::to_string(process));
   if (!stat) return false;

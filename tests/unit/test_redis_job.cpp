@@ -83,6 +83,10 @@ START_TEST(only_dead_owners_of_this_host_are_dead) {
   ck_assert(other.is_dead());
   other.process = 0;
   ck_assert(!other.is_dead());
+  other.process = static_cast<std::uint64_t>(child);
+  ck_assert(other.is_dead());
+  other.host = "clone";
+  ck_assert(!other.is_dead());
   JobOwner nowhere = *JobOwner::parse("machine - 1 1");
   ck_assert(!nowhere.is_dead());
 }
