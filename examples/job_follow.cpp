@@ -16,12 +16,29 @@ constexpr char kBlockMs[] = "2000";
 
 std::string clean(const std::string& text) { return printable(text.c_str()); }
 
-std::map<std::string, std::string> read_event(const Reply& entry) {
+struct Entry {
+  std::string id;
   std::map<std::string, std::string> event;
-  if (entry.elements.size() != 2) return event;
-  const auto words = texts(entry.elements[1]);
-  for (std::size_t i = 0; i + 1 < words.size(); i += 2) event[words[i]] = words[i + 1];
-  return event;
+};
+
+RedisResult<std::vector<Entry>> read_entries(const Reply& list) {
+  std::vector<Entry> entries;
+  for (const Reply& item : list.elements) {
+    if (item.elements.size() != 2 || item.elements[0].text.empty())
+      return transcribe::RedisError{transcribe::RedisFault::kOther, "Redis gave no list of events"};
+    Entry& entry = entries.emplace_back();
+    entry.id = item.elements[0].text;
+    const auto words = texts(item.elements[1]);
+    for (std::size_t i = 0; i + 1 < words.size(); i += 2) entry.event[words[i]] = words[i + 1];
+  }
+  return entries;
+}
+
+// What XREAD says of its only stream.
+RedisResult<std::vector<Entry>> read_stream(const Reply& reply) {
+  if (reply.elements.empty()) return std::vector<Entry>();
+  const auto& stream = reply.elements.front().elements;
+  return read_entries(stream.size() == 2 ? stream[1] : reply);
 }
 
 std::string at(const std::map<std::string, std::string>& event, const char* name) {
@@ -66,13 +83,13 @@ RedisResult<Success> JobFollower::step() {
   question.insert(question.end(), {"STREAMS", keys_.stream, last_});
   const auto read = redis_.ask_all({question});
   if (!read) return read.error();
-  if (!read->front().elements.empty()) {
-    for (const Reply& entry : read->front().elements.front().elements.at(1).elements) {
-      if (const auto taken = take(read_event(entry)); !taken) return taken.error();
-      last_ = entry.elements.at(0).text;
-    }
-    return Success{};
+  const auto entries = read_stream(read->front());
+  if (!entries) return entries.error();
+  for (const Entry& entry : *entries) {
+    if (const auto taken = take(entry.event); !taken) return taken.error();
+    last_ = entry.id;
   }
+  if (!entries->empty()) return Success{};
   if (ended) return finish(state);
   if (state.empty() && !std::exchange(waiting_, true)) {
     screen_.info(state_.empty() ? "Waiting for the job " + id_ + "."
@@ -88,14 +105,15 @@ RedisResult<Success> JobFollower::begin() {
   if (!replies) return replies.error();
   std::string last = "0-0";
   std::int64_t seq = 0;
-  if (!replies->front().elements.empty()) {
-    const Reply& entry = replies->front().elements.front();
-    last = entry.elements.at(0).text;
-    seq = number(at(read_event(entry), "seq"));
+  const auto newest = read_entries(replies->front());
+  if (!newest) return newest.error();
+  if (!newest->empty()) {
+    last = newest->front().id;
+    seq = number(at(newest->front().event, "seq"));
   }
   if (const auto all = read_keys(); !all) return all.error();
-  const auto meta = texts(replies->at(1));
-  if (!meta.at(0).empty()) tell_state(meta[0], meta[1]);
+  const auto meta = texts(replies->at(1), 2);
+  if (!meta[0].empty()) tell_state(meta[0], meta[1]);
   last_ = last;
   seq_ = seq;
   return Success{};
@@ -104,7 +122,7 @@ RedisResult<Success> JobFollower::begin() {
 RedisResult<Success> JobFollower::read_keys() {
   const auto meta = redis_.ask_all({{"HMGET", keys_.meta, "created_ms", "restored_ms"}});
   if (!meta) return meta.error();
-  const auto times = texts(meta->front());
+  const auto times = texts(meta->front(), 2);
   // Equal: Redis had lost when that was; the job is the same.
   if (times[0] != times[1]) start_over(number(times[0]));
   auto chunks = redis_.records(keys_.chunks);

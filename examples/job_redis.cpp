@@ -22,6 +22,7 @@ constexpr int kMaxMoves = 5;
 constexpr std::size_t kJobsAtOnce = 50;
 constexpr char kPage[] = "500";
 constexpr std::size_t kCommandsPerJob = 5;
+constexpr std::int64_t kLargest = 1000000000000000;
 
 bool is_id_character(char c) {
   return g_ascii_isalnum(c) || c == '.' || c == '_' || c == ':' || c == '-';
@@ -61,11 +62,11 @@ JobView read_answers(const std::string& id, const std::vector<Reply>& replies) {
     return view;
   }
   view.state = replies[0].text;
-  auto words = texts(replies[1]);
+  auto words = texts(replies[1], 3);
   view.reason = words[0];
   view.since_ms = number(words[1]);
   view.created_ms = number(words[2]);
-  words = texts(replies[2]);
+  words = texts(replies[2], 7);
   view.total = number(words[0]);
   view.done = number(words[1]);
   view.failed = number(words[2]);
@@ -73,7 +74,7 @@ JobView read_answers(const std::string& id, const std::vector<Reply>& replies) {
   view.inflight = number(words[4]);
   view.audio_ms = number(words[5]);
   view.updated_ms = number(words[6]);
-  words = texts(replies[3]);
+  words = texts(replies[3], 6);
   view.owner = words[5].empty() ? "" : words[0];
   const auto owner = transcribe::JobOwner::parse(view.owner);
   view.owner_is_dead = owner && owner->is_dead();
@@ -81,7 +82,7 @@ JobView read_answers(const std::string& id, const std::vector<Reply>& replies) {
   view.retention_ms = number(words[2]);
   view.starts = number(words[3]);
   view.cancel = words[4];
-  words = texts(replies[4]);
+  words = texts(replies[4], 2);
   view.error_code = words[0];
   view.error = words[1];
   return view;
@@ -93,16 +94,20 @@ bool valid_job_id(const std::string& id) {
   return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), is_id_character);
 }
 
-std::vector<std::string> texts(const Reply& reply) {
+std::vector<std::string> texts(const Reply& reply, std::size_t least) {
   std::vector<std::string> result;
   for (const Reply& element : reply.elements) {
     result.push_back(element.type == Reply::Type::kInteger ? std::to_string(element.integer)
                                                            : element.text);
   }
+  if (result.size() < least) result.resize(least);
   return result;
 }
 
-std::int64_t number(const std::string& text) { return g_ascii_strtoll(text.c_str(), nullptr, 10); }
+std::int64_t number(const std::string& text) {
+  const std::int64_t value = g_ascii_strtoll(text.c_str(), nullptr, 10);
+  return value > -kLargest && value < kLargest ? value : 0;
+}
 
 std::optional<RedisError> JobRedis::connect() {
   if (connection_ && connection_->alive()) return std::nullopt;
@@ -192,6 +197,7 @@ RedisResult<std::vector<std::string>> JobRedis::list(std::size_t& foreign) {
     if (parts.size() != 2) return RedisError{RedisFault::kOther, "SCAN gave no list"};
     cursor = parts[0].text;
     for (const std::string& key : texts(parts[1])) {
+      if (key.size() <= head.size() + tail.size()) continue;
       const std::string id = key.substr(head.size(), key.size() - head.size() - tail.size());
       (valid_job_id(id) ? ids : others).insert(id);
     }
@@ -210,7 +216,7 @@ RedisResult<std::vector<JobView>> JobRedis::view(const std::vector<std::string>&
     const auto replies = ask(commands);
     if (!replies) return replies.error();
     if (replies->back().is_error()) return transcribe::classify_error_reply(replies->back().text);
-    const auto time = texts(replies->back());
+    const auto time = texts(replies->back(), 2);
     const std::int64_t now = number(time[0]) * 1000 + number(time[1]) / 1000;
     auto at = replies->begin();
     for (std::size_t i = begin; i < end; i++, at += kCommandsPerJob) {
@@ -257,5 +263,5 @@ RedisResult<std::vector<std::string>> JobRedis::run(const std::string& id, const
   auto answer = script.run(*connection_, {call}, kTimeout, never_);
   if (!answer.ok()) return std::move(*answer.error);
   if (auto error = first_error(answer.replies)) return std::move(*error);
-  return texts(answer.replies.front());
+  return texts(answer.replies.front(), 1);
 }

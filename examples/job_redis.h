@@ -93,7 +93,8 @@ class JobRedis {
   std::unique_ptr<transcribe::Connection> connection_;
 };
 
-// The texts of an array of bulk replies; nil becomes "".
-std::vector<std::string> texts(const transcribe::Reply& reply);
-// 0 for what is no number.
+// The texts of an array of bulk replies; nil becomes "", and so do those that are missing of
+// `least`.
+std::vector<std::string> texts(const transcribe::Reply& reply, std::size_t least = 0);
+// 0 for what is no number, or too large for one of ours.
 std::int64_t number(const std::string& text);

@@ -1,14 +1,27 @@
 #!/usr/bin/env python3
 """The commands of transcribe on jobs, against a real redis-server."""
 
+import contextlib
 import functools
 import os
 import pathlib
 import signal
+import socket
 import subprocess
+import threading
 import unittest
 
-from redis_support import TRANSCRIBE, Job, RedisServer, WithRedis, allow, line, need_redis, record
+from redis_support import (
+    TIMEOUT,
+    TRANSCRIBE,
+    Job,
+    RedisServer,
+    WithRedis,
+    allow,
+    line,
+    need_redis,
+    record,
+)
 
 # Leaves no doubt who lives.
 SHORT = {"lease": 1}
@@ -408,6 +421,80 @@ class Cluster(Jobs):
             out, err = self.command(0, "--jobs", "--redis-uri", node.uri)
             self.assertEqual({row.split()[0] for row in out[1:]}, set("abcdefgh"))
         self.assertTrue(all(client.dbsize() for client in self.clients))
+
+
+class NoRedis:
+    """Answers every command with the same; after a while with an error, so that nobody waits."""
+
+    ENOUGH = 60
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"redis://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        self.said = 0
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.socket.accept()
+                with contextlib.suppress(OSError, ValueError), connection:
+                    self.serve(connection)
+
+    def serve(self, connection):
+        with connection.makefile("rb") as requests:
+            while words := requests.readline():
+                for _ in range(int(words[1:])):
+                    size = int(requests.readline()[1:])
+                    requests.read(size + 2)
+                self.said += 1
+                enough = self.said > self.ENOUGH
+                connection.sendall(b"-ERR enough\r\n" if enough else self.answer)
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.thread.join(TIMEOUT)
+
+
+class HostileServer(Jobs):
+    """Whatever a server says: an exit code, no crash."""
+
+    ANSWERS = (
+        b"*0\r\n",
+        b"*-1\r\n",
+        b"$-1\r\n",
+        b"$0\r\n\r\n",
+        b"+OK\r\n",
+        b":9223372036854775807\r\n",
+        b"*1\r\n$1\r\n0\r\n",
+        b"*1\r\n*0\r\n",
+        b"*1\r\n*1\r\n*1\r\n*0\r\n",
+        b"*1\r\n*2\r\n$1\r\nx\r\n*1\r\n$1\r\ny\r\n",
+        b"*1\r\n*2\r\n$1\r\nx\r\n*1\r\n*1\r\n$1\r\ny\r\n",
+        b"*2\r\n$1\r\n0\r\n*0\r\n",
+        b"*2\r\n$1\r\n0\r\n*3\r\n$1\r\n0\r\n$-1\r\n:1\r\n",
+        b"*2\r\n$19\r\n9223372036854775807\r\n$20\r\n-9223372036854775808\r\n",
+        b"*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$3\r\nseq\r\n$19\r\n9223372036854775807\r\n",
+    )
+
+    def test_answers_of_any_shape(self):
+        for answer in self.ANSWERS:
+            with contextlib.closing(NoRedis(answer)) as server:
+                for command in (
+                    ["--jobs"],
+                    ["--status", "talk"],
+                    ["--follow", "talk"],
+                    ["--cancel", "talk"],
+                    ["--retry-failed", "talk", "a.wav"],
+                ):
+                    process = self.start(TRANSCRIBE, *command, "--redis-uri", server.uri)
+                    out, err = process.communicate(timeout=TIMEOUT)
+                    with self.subTest(answer=answer, command=command):
+                        self.assertIn(process.returncode, range(6), err)
+                        self.assertNotRegex(err, "Sanitizer|runtime error|terminate called")
 
 
 if __name__ == "__main__":
