@@ -173,6 +173,25 @@ class Follow(WithRedis):
         self.assertEqual(out, [line(0), line(1), line(2)])
         self.assertIn("Redis had lost it", err)
 
+    def test_restored_twice(self):
+        """The second time the server still has the job, made by the first."""
+        job = Job(self.client).start()
+        job.done(0)
+        follower = self.follow()
+        self.wait_for_readers()
+        settings = list(job.settings.values())
+        for lost in (job.keys, [job.key("progress")], [job.key("ctl")]):
+            restored = self.client.hget(job.key("meta"), "restored_ms")
+            while self.client.hget(job.key("meta"), "restored_ms") in (None, restored):
+                self.client.delete(*lost)
+                job.expect("restore", *settings, 1, "PROCESSING", 40, 3, "model", "small")
+                job.expect("put", 0, record(0, "done", text="text 0"))
+        job.done(1)
+        job.complete()
+        out, err = self.finish(follower, 0)
+        self.assertEqual(out, [line(0), line(1)])
+        self.assertNotIn("anew", err)
+
     def test_started_anew(self):
         job = Job(self.client).start()
         job.done(0, "old")
