@@ -297,10 +297,10 @@ void JournalStore::add(const Event& event) {
     append(state_line(*change, clock_.wall_now()));
   } else if (const auto* done = std::get_if<ChunkDone>(&event)) {
     const std::uint64_t index = done->chunk->index;
-    if (stored_.contains(index)) {
+    if (stored_.erase(index) > 0) {
       pending_chunks_.push_back(index);
-    } else if (append_result(index, to_record(*done, done->chunk->sha256))) {
-      stored_.insert(index);
+    } else {
+      append_result(index, to_record(*done, done->chunk->sha256));
     }
   } else if (const auto* failed = std::get_if<ChunkFailed>(&event)) {
     if (!is_kept(*failed))
@@ -323,14 +323,13 @@ Status JournalStore::finish() {
 
 void JournalStore::append(std::string line) { pending_ += std::move(line) + "\n"; }
 
-bool JournalStore::append_result(std::uint64_t index, std::string line) {
+void JournalStore::append_result(std::uint64_t index, std::string line) {
   if (pending_.size() + line.size() >= max_pending_) {
     lost_++;
-    return false;
+    return;
   }
   append(std::move(line));
   pending_chunks_.push_back(index);
-  return true;
 }
 
 Status JournalStore::flush() {

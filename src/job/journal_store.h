@@ -53,8 +53,8 @@ class JournalStore final : public PersistentStore {
                                        const std::function<void(StoredChunk&&)>& found);
   Result<Contents, StoreRefusal> read();
   void append(std::string line);
-  // False: there is no room for it.
-  bool append_result(std::uint64_t index, std::string line);
+  // Lost when there is no room for it.
+  void append_result(std::uint64_t index, std::string line);
   Status flush();
   Status write_pending();
 
@@ -67,10 +67,12 @@ class JournalStore final : public PersistentStore {
   std::string pending_;                        // lines that are not
   std::vector<std::uint64_t> pending_chunks_;  // whose records are among them
   const std::size_t max_pending_;
-  std::uint64_t lost_ = 0;          // results that are not stored in this run
-  bool replay_ = false;             // the job is complete: nothing is written any more
-  std::set<std::uint64_t> stored_;  // indices of the chunks that are done
-  std::set<std::uint64_t> kept_;    // and of those that earlier runs have settled otherwise
+  std::uint64_t lost_ = 0;  // results that are not stored in this run
+  bool replay_ = false;     // the job is complete: nothing is written any more
+  // Of earlier runs: indices of the chunks that are done, until this run tells of each, and of
+  // those that were settled otherwise. A run is never told of a chunk twice.
+  std::set<std::uint64_t> stored_;
+  std::set<std::uint64_t> kept_;
 };
 
 }  // namespace transcribe

@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "counted_memory.h"
 #include "sink_stream.h"
 
 #include "check_main.h"
@@ -253,12 +254,44 @@ START_TEST(a_piece_waits_from_its_last_sample_on) {
 }
 END_TEST
 
+// A skipped span of hours: neither samples nor the times they came are held on to.
+START_TEST(silence_holds_nothing) {
+  Chunker::Config config;
+  config.first_pause = true;
+  config.skip_silence = true;
+  std::size_t pieces = 0;
+  SinkStream stream([&](AudioPiece&&, const MediaTime&, TimePoint) { ++pieces; }, GST_SECOND);
+  GstAudioInfo info;
+  gst_audio_info_init(&info);
+  gst_audio_info_set_format(&info, GST_AUDIO_FORMAT_S16, kSampleRate, 1, nullptr);
+  ck_assert(stream.set_caps(info).ok());
+  GstSegment segment;
+  gst_segment_init(&segment, GST_FORMAT_TIME);
+  stream.set_segment(segment);
+  stream.open(config);
+  std::size_t settled = 0;
+  for (std::uint64_t i = 0; i < 300 * 50; ++i) {
+    GstBuffer* buffer =
+        gst_buffer_new_allocate(nullptr, kSampleRate / 50 * kBytesPerFrame, nullptr);
+    gst_buffer_memset(buffer, 0, 0, gst_buffer_get_size(buffer));
+    GST_BUFFER_PTS(buffer) = i * 20 * GST_MSECOND;
+    stream.begin(buffer, TimePoint(static_cast<std::int64_t>(i) * 20ms));
+    gst_buffer_unref(buffer);
+    ck_assert(stream.step().ok());
+    if (i == 60 * 50) settled = testing::held_bytes;
+    if (i > 60 * 50) ck_assert_uint_le(testing::held_bytes, settled + 1024);
+  }
+  ck_assert_uint_eq(pieces, 0);
+}
+END_TEST
+
 static Suite* make_suite() {
   gst_init(nullptr, nullptr);
   Suite* suite = suite_create("sink_stream");
   TCase* tcase = tcase_create("sink_stream");
   tcase_add_loop_test(tcase, no_sample_waits_longer_than_promised, 0, 8);
   tcase_add_loop_test(tcase, a_piece_waits_from_its_last_sample_on, 0, 8);
+  tcase_add_test(tcase, silence_holds_nothing);
   suite_add_tcase(suite, tcase);
   return suite;
 }

@@ -153,9 +153,13 @@ END_TEST
 START_TEST(test_stored_chunk_is_not_stored_again) {
   const Directory directory;
   const FakeClock clock;
+  {
+    JournalStore store(directory.path(), clock);
+    ck_assert(open(store).result.ok());
+    ck_assert(store.record(with_sha(make_done(0, "first"), "sha")).ok());
+  }
   JournalStore store(directory.path(), clock);
-  ck_assert(open(store).result.ok());
-  ck_assert(store.record(with_sha(make_done(0, "first"), "sha")).ok());
+  ck_assert_uint_eq(open(store).found.size(), 1);
   const std::string before = contents(JournalStore::path(directory.path(), "job"));
   ck_assert(store.record(with_sha(make_done(0, "second"), "sha")).ok());
   ck_assert(contents(JournalStore::path(directory.path(), "job")) == before);

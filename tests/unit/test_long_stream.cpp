@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "audio/chunker.h"
 #include "counted_memory.h"
 #include "mirrors.h"
 #include "overlaps.h"
@@ -148,11 +149,37 @@ START_TEST(a_hundred_thousand_chunks) {
 }
 END_TEST
 
+// While nobody speaks the chunker holds the padding of the next core, however long that is.
+START_TEST(hours_of_silence) {
+  const std::uint64_t minutes = in_full() ? 6 * 60 : 6;
+  Chunker::Config config;
+  config.overlap_frames = kSampleRate;
+  config.skip_silence = true;
+  std::uint64_t pieces = 0;
+  Chunker chunker(config, [&](AudioPiece&&) { ++pieces; });
+  std::vector<std::int16_t> minute(60 * kSampleRate);
+  std::uint32_t random = 1;
+  for (auto& sample : minute) {
+    random = random * 1664525 + 1013904223;
+    sample = static_cast<std::int16_t>(static_cast<int>(random >> 25) - 64);
+  }
+  std::size_t settled = 0;
+  for (std::uint64_t i = 0; i < minutes; ++i) {
+    chunker.push(minute);
+    if (i == 1) settled = testing::held_bytes;
+    if (i > 1) ck_assert_uint_le(testing::held_bytes, settled + 1024);
+  }
+  ck_assert_uint_eq(pieces, 0);
+  ck_assert_uint_eq(chunker.unsettled(), minutes * minute.size());
+}
+END_TEST
+
 static Suite* make_suite() {
   Suite* suite = suite_create("long_stream");
   TCase* tcase = tcase_create("long_stream");
   tcase_add_test(tcase, seven_days);
   tcase_add_test(tcase, a_hundred_thousand_chunks);
+  tcase_add_test(tcase, hours_of_silence);
   suite_add_tcase(suite, tcase);
   return suite;
 }
