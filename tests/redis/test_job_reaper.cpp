@@ -1,14 +1,18 @@
 // Which jobs are taken from their owners, and which are not.
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "begun_job.h"
 #include "cutting_proxy.h"
-#include "job_store_test.h"
 #include "redis/job_reaper.h"
 #include "shared_server.h"
 
 namespace transcribe {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr const char* kIndex = "transcribe:index:active";
 
@@ -219,6 +223,99 @@ START_TEST(jobs_that_are_in_no_index_are_found) {
 }
 END_TEST
 
+// All leases ran out meanwhile: nobody could renew them, so that proves nobody dead.
+START_TEST(an_outage_that_is_longer_than_all_leases) {
+  const bool full = _i == 1;
+  RedisServer server(with_file());
+  std::vector<std::unique_ptr<JobRun>> runs;
+  for (const char* id : {"a", "b", "c"}) {
+    JobRun& run = *runs.emplace_back(std::make_unique<JobRun>(server));
+    run.identity.job_id = id;
+    run.settings.lease = Milliseconds(1000);
+    run.settings.timeout = Milliseconds(1000);
+    run.settings.reaper.grace = Milliseconds(0);
+    run.assert_open();
+    run.start();
+    run.transcribe(0, "one");
+    ck_assert(run.watcher.wait([](const auto& seen) { return seen.stored.size() == 1; }));
+  }
+  if (full) {
+    RedisClient redis(server.port());
+    redis("CONFIG", "SET", "maxmemory", "1");
+  } else {
+    server.kill();
+  }
+  for (auto& run : runs) {
+    run->transcribe(1, "two");
+    ck_assert(run->watcher.wait([](const auto& seen) { return !seen.errors.empty(); }));
+  }
+  std::this_thread::sleep_for(1200ms);
+  if (!full) server.restart();
+  RedisClient redis(server.port());
+  // One that starts now sees nothing but leases that are over.
+  JobRun late(server);
+  late.settings.reaper.grace = Milliseconds(0);
+  if (full) redis("CONFIG", "SET", "maxmemory", "0");
+  late.assert_open();
+  for (auto& run : runs) {
+    ck_assert(run->watcher.wait(
+        [](const auto& seen) { return seen.recovered > 0 || !seen.takeovers.empty(); }));
+    ck_same(run->watcher.counts(), "1 1 0 0 0");
+  }
+  for (auto& run : runs) {
+    run->transcribe(2, "three");
+    run->complete();
+    JobView view(redis, run->identity.job_id);
+    ck_same(view.problem(), "");
+    ck_same(view.state(), "COMPLETED");
+    ck_same(view.field("progress", "done"), "3");
+    ck_same(view.field("ctl", "epoch"), "1");
+    ck_same(run->watcher.counts(), "1 1 0 0 0");
+  }
+}
+END_TEST
+
+// What was seen before an outage proves nothing after it.
+START_TEST(an_outage_makes_the_reaper_look_again) {
+  RedisServer server(with_file());
+  const auto looks = [](RedisClient& redis) {
+    const std::string stats = redis("INFO", "commandstats").text;
+    const std::string name = "cmdstat_zrangebyscore:calls=";
+    const auto at = stats.find(name);
+    return at == std::string::npos ? 0 : std::stoi(stats.substr(at + name.size())) / 2;
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  JobRun run(server);
+  run.settings.lease = Milliseconds(1000);
+  run.settings.timeout = Milliseconds(1000);
+  run.settings.reaper = {Milliseconds(0), Milliseconds(4000), Milliseconds(0)};
+  {
+    RedisClient redis(server.port());
+    JobClient other(redis, "other");
+    other.lease = "1";
+    other.create();
+    other("move", {"PROCESSING", "start"});
+    g_usleep(5000);
+    run.assert_open();
+    run.start();
+    ck_assert(eventually([&] { return looks(redis) == 1; }));
+    run.transcribe(0, "one");
+    ck_assert(run.watcher.wait([](const auto& seen) { return seen.stored.size() == 1; }));
+  }
+  server.kill();
+  // The next look was not before the outage, or nothing is shown.
+  if (std::chrono::steady_clock::now() - begin > 4s) return;
+  ck_assert(run.watcher.wait([](const auto& seen) { return !seen.errors.empty(); }));
+  server.restart();
+  RedisClient redis(server.port());
+  JobClient other(redis, "other");
+  ck_assert(eventually([&] { return other.state() == "QUEUED"; }));
+  ck_assert_int_eq(looks(redis), 2);
+  run.complete();
+  ck_same(run.watcher.counts(), "1 1 0 0 0");
+}
+END_TEST
+
 Suite* make_suite() {
   Suite* suite = suite_create("job_reaper");
   TCase* tcase = tcase_create("reaper");
@@ -232,6 +329,11 @@ Suite* make_suite() {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);
+  TCase* leases = tcase_create("leases");
+  tcase_set_timeout(leases, 120);
+  tcase_add_loop_test(leases, an_outage_that_is_longer_than_all_leases, 0, 2);
+  tcase_add_test(leases, an_outage_makes_the_reaper_look_again);
+  suite_add_tcase(suite, leases);
   return suite;
 }
 

@@ -1,8 +1,6 @@
 // What happens to a server while a job runs, and that its keys hold the whole truth again after.
-#include <memory>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "begun_job.h"
 
@@ -319,58 +317,6 @@ START_TEST(the_end_does_not_wait_for_ever) {
 }
 END_TEST
 
-// All leases ran out meanwhile: nobody could renew them, so that proves nobody dead.
-START_TEST(an_outage_that_is_longer_than_all_leases) {
-  const bool full = _i == 1;
-  RedisServer server(with_file());
-  std::vector<std::unique_ptr<JobRun>> runs;
-  for (const char* id : {"a", "b", "c"}) {
-    JobRun& run = *runs.emplace_back(std::make_unique<JobRun>(server));
-    run.identity.job_id = id;
-    run.settings.lease = Milliseconds(1000);
-    run.settings.timeout = Milliseconds(1000);
-    run.settings.reaper.grace = Milliseconds(0);
-    run.assert_open();
-    run.start();
-    run.transcribe(0, "one");
-    ck_assert(run.watcher.wait([](const auto& seen) { return seen.stored.size() == 1; }));
-  }
-  if (full) {
-    RedisClient redis(server.port());
-    redis("CONFIG", "SET", "maxmemory", "1");
-  } else {
-    server.kill();
-  }
-  for (auto& run : runs) {
-    run->transcribe(1, "two");
-    ck_assert(run->watcher.wait([](const auto& seen) { return !seen.errors.empty(); }));
-  }
-  std::this_thread::sleep_for(1200ms);
-  if (!full) server.restart();
-  RedisClient redis(server.port());
-  // One that starts now sees nothing but leases that are over.
-  JobRun late(server);
-  late.settings.reaper.grace = Milliseconds(0);
-  if (full) redis("CONFIG", "SET", "maxmemory", "0");
-  late.assert_open();
-  for (auto& run : runs) {
-    ck_assert(run->watcher.wait(
-        [](const auto& seen) { return seen.recovered > 0 || !seen.takeovers.empty(); }));
-    ck_same(run->watcher.counts(), "1 1 0 0 0");
-  }
-  for (auto& run : runs) {
-    run->transcribe(2, "three");
-    run->complete();
-    JobView view(redis, run->identity.job_id);
-    ck_same(view.problem(), "");
-    ck_same(view.state(), "COMPLETED");
-    ck_same(view.field("progress", "done"), "3");
-    ck_same(view.field("ctl", "epoch"), "1");
-    ck_same(run->watcher.counts(), "1 1 0 0 0");
-  }
-}
-END_TEST
-
 Suite* make_suite() {
   Suite* suite = suite_create("job_store_outage");
   TCase* tcase = tcase_create("outage");
@@ -384,10 +330,6 @@ Suite* make_suite() {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);
-  TCase* leases = tcase_create("leases");
-  tcase_set_timeout(leases, 120);
-  tcase_add_loop_test(leases, an_outage_that_is_longer_than_all_leases, 0, 2);
-  suite_add_tcase(suite, leases);
   return suite;
 }
 
