@@ -202,11 +202,17 @@ Result<OpenedJob, StoreRefusal> JournalStore::open(const JobIdentity& identity, 
   return opened;
 }
 
-Result<OpenedJob, StoreRefusal> JournalStore::take(
-    const JobIdentity& identity, ResumePolicy policy,
-    const std::function<void(StoredChunk&&)>& found) {
-  path_ = path(directory_, identity.job_id);
-  fd_.reset(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+std::optional<StoreRefusal> JournalStore::claim(const JobIdentity& identity) {
+  auto refusal = lock(identity.job_id, 0);
+  if (refusal) fd_.reset();
+  return refusal;
+}
+
+std::optional<StoreRefusal> JournalStore::lock(const std::string& job_id, int flags) {
+  if (fd_) return std::nullopt;
+  path_ = path(directory_, job_id);
+  fd_.reset(::open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0666));
+  if (!fd_ && errno == ENOENT && flags == 0) return std::nullopt;
   if (!fd_)
     return refuse(StoreRefusal::Kind::kUnavailable, "The journal \"" + path_ +
                                                         "\" can't be opened: " + why(errno) +
@@ -228,11 +234,16 @@ Result<OpenedJob, StoreRefusal> JournalStore::take(
           owner = line->owner;
       }
     }
-    return refuse(StoreRefusal::Kind::kBusy, "Job \"" + identity.job_id + "\" is in work by " +
-                                                 owner +
+    return refuse(StoreRefusal::Kind::kBusy, "Job \"" + job_id + "\" is in work by " + owner +
                                                  "; wait for its end or use another job-id");
   }
+  return std::nullopt;
+}
 
+Result<OpenedJob, StoreRefusal> JournalStore::take(
+    const JobIdentity& identity, ResumePolicy policy,
+    const std::function<void(StoredChunk&&)>& found) {
+  if (auto refusal = lock(identity.job_id, O_CREAT)) return std::move(*refusal);
   if (policy == ResumePolicy::kRestart && ftruncate(fd_.get(), 0) != 0)
     return refuse(StoreRefusal::Kind::kUnavailable,
                   "The journal \"" + path_ + "\" can't be written: " + why(errno));

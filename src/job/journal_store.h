@@ -37,6 +37,7 @@ class JournalStore final : public PersistentStore {
   ~JournalStore() override;
   static constexpr std::size_t kMaxPending = 16 * 1024 * 1024;
 
+  std::optional<StoreRefusal> claim(const JobIdentity& identity) override;
   Result<OpenedJob, StoreRefusal> open(const JobIdentity& identity, ResumePolicy policy,
                                        const std::function<void(StoredChunk&&)>& found,
                                        const std::function<void(const std::string&)>&) override;
@@ -49,6 +50,8 @@ class JournalStore final : public PersistentStore {
   bool is_kept(const Outcome& outcome) const;
   struct Contents;
 
+  // Opens and locks the file. With `flags` 0 a missing one is no error: there is nothing to lock.
+  std::optional<StoreRefusal> lock(const std::string& job_id, int flags);
   Result<OpenedJob, StoreRefusal> take(const JobIdentity& identity, ResumePolicy policy,
                                        const std::function<void(StoredChunk&&)>& found);
   Result<Contents, StoreRefusal> read();

@@ -29,9 +29,17 @@ Result<OpenedJob, StoreRefusal> PairedStore::open(
   const auto once = [&](StoredChunk&& chunk) {
     if (known.insert(chunk_of(chunk.outcome).index).second) found(std::move(chunk));
   };
+  // First of all: the owner may forget the job at once.
+  if (auto refusal = second_->claim(identity)) return std::move(*refusal);
   auto first = owner_->open(identity, policy, once, waiting);
-  if (!first) return first;
-  auto second = second_->open(identity, policy, once, waiting);
+  if (!first) {
+    static_cast<void>(second_->finish());
+    return first;
+  }
+  // Where the owner has the job, its word counts: the second may have an older end.
+  const bool decided = first->resumed && policy == ResumePolicy::kAuto;
+  auto second =
+      second_->open(identity, decided ? ResumePolicy::kRetryFailed : policy, once, waiting);
   if (!second) {
     // It was taken for nothing: another run may have it.
     static_cast<void>(

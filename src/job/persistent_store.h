@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -77,6 +78,9 @@ class PersistentStore {
  public:
   virtual ~PersistentStore() = default;
 
+  // Before open(), where another store decides: takes what excludes other owners and changes
+  // nothing. finish() lets go of it, too.
+  virtual std::optional<StoreRefusal> claim(const JobIdentity&) { return std::nullopt; }
   // Creates the job or takes it over. `found` is called for every chunk that need not be sent
   // again (done; of a COMPLETED job also skipped ones, but for silence), in the order in which
   // they were stored; `waiting` with a sentence for the user before a wait for another owner.
