@@ -298,14 +298,12 @@ ExitCode run_job_command(const JobCommand& command, const JobOptions& options, b
 
 Retry look_at_retry(const std::string& id, const JobOptions& options) {
   auto redis = connect(options);
-  if (!redis) return {kUsage, redis.error().message, ""};
+  if (!redis) return {kUsage, redis.error().message};
   const auto views = redis->view({id});
-  if (!views) return {kError, views.error().message, ""};
+  if (!views) return {kError, views.error().message};
   const JobView& job = views->front();
-  if (!job.unreadable.empty()) return {kError, job.unreadable, ""};
-  if (job.state.empty())
-    return {kNoJob, "There is no job " + id + " at " + redis->address() + ".", ""};
-  if (job.state == "COMPLETED") return {kComplete, "The job " + id + " has no failed chunks.", ""};
-  const auto source = redis->ask_all({{"HGET", redis->keys(id).meta, "source"}});
-  return {kComplete, "", source ? source->front().text : ""};
+  if (!job.unreadable.empty()) return {kError, job.unreadable};
+  if (job.state.empty()) return {kNoJob, "There is no job " + id + " at " + redis->address() + "."};
+  if (job.state == "COMPLETED") return {kComplete, "The job " + id + " has no failed chunks."};
+  return {};
 }

@@ -26,7 +26,6 @@ ExitCode run_job_command(const JobCommand& command, const JobOptions& options, b
 struct Retry {
   ExitCode code = kComplete;
   std::string message;  // empty: go on
-  std::string media;    // that the job was made from, where Redis knows; else empty
 };
 Retry look_at_retry(const std::string& id, const JobOptions& options);
 

@@ -148,7 +148,8 @@ bool parse_options(int argc, char** argv, Options& options, std::string& error) 
        "ID"},
       {"cancel", 0, 0, G_OPTION_ARG_STRING, &ids[2], "Ask whoever works on a job to end it", "ID"},
       {"retry-failed", 0, 0, G_OPTION_ARG_STRING, &ids[3],
-       "Transcribe MEDIA's failed chunks again, and what is missing", "ID"},
+       "Transcribe again what failed of the job's MEDIA, which must be given, and what is missing",
+       "ID"},
       {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", nullptr},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &rest, nullptr, nullptr},
       {}};
@@ -291,10 +292,9 @@ int main(int argc, char** argv) {
   if (kind == JobCommand::Kind::kRetryFailed) {
     const Retry retry = look_at_retry(options.command.id, options.jobs);
     if (!retry.message.empty()) return fail(retry.code, retry.message);
-    if (options.arguments.empty() && !retry.media.empty()) options.arguments = {retry.media};
     if (options.arguments.empty()) {
-      return fail(kUsage, "Redis does not know what " + options.command.id +
-                              " was made from; give MEDIA behind it.");
+      return fail(kUsage, "Redis has no audio: give MEDIA, the source of " + options.command.id +
+                              ", behind it.");
     }
   } else if (kind != JobCommand::Kind::kNone) {
     return run_job_command(options.command, options.jobs, options.quiet);

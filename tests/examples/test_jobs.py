@@ -377,7 +377,7 @@ class Usage(Jobs):
         job.complete()
         self.check(0, "has no failed chunks", "--retry-failed", "talk", "a.wav")
         Job(self.client, "failed").start().failed()
-        self.check(2, "give MEDIA behind it", "--retry-failed", "failed")
+        self.check(2, "give MEDIA, the source of failed, behind it", "--retry-failed", "failed")
 
 
 class Cluster(Jobs):
