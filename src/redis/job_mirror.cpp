@@ -41,6 +41,7 @@ void JobMirror::start(const std::optional<RedisError>& outage) {
   phase_ = !session_.owned()         ? Phase::kCreate
            : session_.link.is_open() ? Phase::kReady
                                      : Phase::kSync;
+  if (phase_ == Phase::kCreate) late_.emplace();
   run_id_ = session_.link.run_id();
   if (outage) fail(*outage);
   thread_ = std::thread([this] { run(); });
@@ -102,7 +103,10 @@ bool JobMirror::collect() {
   }
   released_ = released_ || release;
   if (end_ != End::kNone) return true;
-  for (const Event& event : events) session_.outbox.add(event, session_.ownership.epoch);
+  for (const Event& event : events) {
+    if (late_) late_->add(event);
+    session_.outbox.add(event, session_.ownership.epoch);
+  }
   if (release) session_.outbox.release();
   tell_stored();
   if (tell_again_) session_.outbox.drop_advisory();
@@ -116,6 +120,7 @@ void JobMirror::step() {
   while (phase_ != Phase::kReady) {
     if (!advance()) return;
   }
+  if (late_ && !is_same_source()) return;
   const TimePoint now = session_.clock.now();
   // Behind a sign of life, which shows that the server takes them.
   const bool looks = session_.reaper.due() <= now;
@@ -145,6 +150,8 @@ bool JobMirror::advance() {
   switch (phase_) {
     case Phase::kCreate:
       return create();
+    case Phase::kRead:
+      return read();
     case Phase::kSync:
       return sync();
     case Phase::kRestore:
@@ -176,8 +183,30 @@ bool JobMirror::create() {
   if (answer->word == JobAnswer::Word::kCompleted)
     turn_off("Job \"" + job_id + "\" in Redis is complete; use another job-id or resume=restart");
   if (end_ != End::kNone) return false;
-  phase_ = Phase::kReady;
+  phase_ = session_.ownership.resumed ? Phase::kRead : Phase::kReady;
+  if (phase_ == Phase::kReady) late_.reset();
   return true;
+}
+
+bool JobMirror::read() {
+  const auto loaded = session_.load(cancellation_, &*late_);
+  if (!loaded) return fail(loaded.error());
+  if (!session_.unreadable.empty()) {
+    session_.let_go();
+    turn_off(session_.unreadable);
+    return false;
+  }
+  phase_ = Phase::kSync;
+  return true;
+}
+
+bool JobMirror::is_same_source() {
+  const auto problem = late_->problem();
+  if (!problem) return true;
+  session_.let_go();
+  turn_off("Job \"" + session_.request.identity.job_id + "\" in Redis is of another source: " +
+           *problem + "; use the same source, another job-id, or resume=restart");
+  return false;
 }
 
 bool JobMirror::sync() {
@@ -375,7 +404,8 @@ bool JobMirror::fail(const RedisError& error) {
   session_.reaper.interrupt();
   catch_up_.reset();
   tell_again_ = true;
-  if (!session_.link.is_open()) phase_ = session_.owned() ? Phase::kSync : Phase::kCreate;
+  if (!session_.link.is_open() && phase_ != Phase::kRead)
+    phase_ = session_.owned() ? Phase::kSync : Phase::kCreate;
   session_.outbox.drop_advisory();
   {
     auto s = state_.lock();

@@ -2,6 +2,7 @@
 //
 // It owns the session from start() on. Phases, after each connection:
 //   create   the job is not ours yet (Redis was away when the run began)
+//   read     it was there: is it of this source?
 //   sync     what does the server know of us?
 //   restore  nothing, or too little: the job is made anew with our epoch
 //   put      the chunks that it had acknowledged and may have lost
@@ -35,7 +36,7 @@ class JobMirror {
   Status finish(Milliseconds timeout);
 
  private:
-  enum class Phase { kCreate, kSync, kRestore, kPut, kReady };
+  enum class Phase { kCreate, kRead, kSync, kRestore, kPut, kReady };
   enum class End { kNone, kStored, kOff, kTakenOver };
   struct State {
     std::vector<Event> inbox;
@@ -54,6 +55,9 @@ class JobMirror {
   bool connect();
   bool advance();
   bool create();
+  bool read();
+  // False: the job is of another source, and given back.
+  bool is_same_source();
   bool sync();
   bool restore();
   bool loses_too_often();
@@ -97,6 +101,7 @@ class JobMirror {
   std::uint64_t put_from_ = 0;
   std::optional<std::uint64_t> catch_up_;  // operations; then the outage is over
   std::optional<LeaseSeen> lease_seen_;
+  std::optional<LateJoin> late_;  // from a start without Redis on, until the job turns out new
   std::string run_id_;
   bool cancel_told_ = false;
 };

@@ -32,6 +32,12 @@ void JobOutbox::know(std::uint64_t index, JobOperation::Kind kind, std::string_v
   count(settled, true);
 }
 
+void JobOutbox::join(std::uint64_t index, JobOperation::Kind kind, std::string_view record) {
+  const auto settled = settled_.find(index);
+  const bool ours = settled != settled_.end() && !settled->second.stored;
+  if (kind == JobOperation::Kind::kDone || !ours) know(index, kind, record);
+}
+
 bool JobOutbox::knows(std::uint64_t index) const {
   const auto settled = settled_.find(index);
   return settled != settled_.end() && settled->second.stored;

@@ -22,6 +22,8 @@ class JobOutbox {
 
   // A record that the server has from earlier runs. The last one of an index counts.
   void know(std::uint64_t index, JobOperation::Kind kind, std::string_view record);
+  // The same, found when the run had begun: what is done there stays, else this run's own counts.
+  void join(std::uint64_t index, JobOperation::Kind kind, std::string_view record);
   bool knows_done(std::uint64_t index) const;
   // Whatever became of the chunk.
   bool knows(std::uint64_t index) const;

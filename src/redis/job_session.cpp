@@ -143,7 +143,7 @@ void JobSession::let_go() {
 }
 
 void JobSession::take_record(const std::string& key, const std::string& field,
-                             const std::string& record) {
+                             const std::string& record, LateJoin* late) {
   const auto stored = from_record(record);
   if (!stored || std::to_string(chunk_of(stored->outcome).index) != field) {
     const std::string& job_id = request.identity.job_id;
@@ -156,14 +156,21 @@ void JobSession::take_record(const std::string& key, const std::string& field,
     return;
   }
   const auto kind = settle_operation(stored->outcome, {}).kind;
-  outbox.know(chunk_of(stored->outcome).index, kind, record);
+  const std::uint64_t index = chunk_of(stored->outcome).index;
+  if (late == nullptr) {
+    outbox.know(index, kind, record);
+  } else {
+    if (kind == JobOperation::Kind::kDone) late->expect(*stored);
+    outbox.join(index, kind, record);
+  }
 }
 
-RedisResult<Success> JobSession::load(const Cancellation& cancellation) {
+RedisResult<Success> JobSession::load(const Cancellation& cancellation, LateJoin* late) {
+  if (late != nullptr) late->begin();
   unreadable.clear();
   for (const std::string& key : {link.keys().errors, link.keys().chunks}) {
     const auto take = [&](const std::string& field, const std::string& record) {
-      take_record(key, field, record);
+      take_record(key, field, record, late);
     };
     if (auto read = scan(key, cancellation, take); !read) return read;
   }

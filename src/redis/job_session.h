@@ -7,6 +7,7 @@
 #include "redis/job_outbox.h"
 #include "redis/job_reaper.h"
 #include "redis/job_request.h"
+#include "redis/late_join.h"
 
 namespace transcribe {
 
@@ -19,8 +20,9 @@ struct JobSession {
   // obstacle.
   RedisResult<JobAnswer> create(const Cancellation& cancellation);
   bool owned() const { return ownership.epoch != 0; }
-  // Reads what the job has into the outbox, and its meta. Can be repeated.
-  RedisResult<Success> load(const Cancellation& cancellation);
+  // Reads what the job has into the outbox, and its meta. Can be repeated. `late`: the run has
+  // begun; what it has settled is in the outbox already.
+  RedisResult<Success> load(const Cancellation& cancellation, LateJoin* late = nullptr);
   RedisResult<JobAnswer> beat(const Cancellation& cancellation);
   // One short try to give back what is ours, or may be: create() was not answered. For a run that
   // goes no further; closes the connection.
@@ -43,7 +45,8 @@ struct JobSession {
   using Visit = std::function<void(const std::string& field, const std::string& value)>;
   RedisResult<Success> scan(const std::string& key, const Cancellation& cancellation,
                             const Visit& visit);
-  void take_record(const std::string& key, const std::string& field, const std::string& record);
+  void take_record(const std::string& key, const std::string& field, const std::string& record,
+                   LateJoin* late);
 
   bool asked_ = false;  // create() was sent and not answered
 };

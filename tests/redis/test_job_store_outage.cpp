@@ -1,4 +1,5 @@
 // What happens to a server while a job runs, and that its keys hold the whole truth again after.
+#include <map>
 #include <string>
 #include <thread>
 
@@ -97,6 +98,7 @@ START_TEST(a_job_that_was_interrupted_is_joined_later) {
   run.transcribe(0, "one");
   server.restart();
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered == 1; }));
+  run.transcribe(1, "two");
   run.transcribe(2, "three");
   run.complete();
   RedisClient redis(server.port());
@@ -106,6 +108,104 @@ START_TEST(a_job_that_was_interrupted_is_joined_later) {
   ck_same(view.field("progress", "done"), "3");
   ck_assert(view.has_text(0, "first"));
   ck_same(view.field("ctl", "epoch"), "2");
+}
+END_TEST
+
+// What differs, or is missing, and when that shows.
+START_TEST(a_job_of_another_source_is_not_joined_later) {
+  struct Chunk {
+    std::uint64_t index;
+    const char* sha256;
+  };
+  const struct {
+    const char* name;
+    std::vector<Chunk> before, after;  // the server has come back
+    bool ends;
+    const char* problem;
+  } cases[] = {
+      {"at once", {{0, "x"}}, {}, false, "chunk 0 differs"},
+      {"another index", {{1, "x"}}, {}, false, "chunk 1 differs"},
+      {"behind equal ones", {{0, "a"}, {1, "b"}}, {{2, "x"}}, false, "chunk 2 differs"},
+      {"shorter", {{0, "a"}}, {{1, "b"}}, true, "ends before chunk 2"},
+      {"shorter and over", {{0, "a"}, {1, "b"}}, {}, true, "ends before chunk 2"},
+  };
+  const auto settle = [](JobRun& run, const Chunk& of, const std::string& text) {
+    auto chunk = make_chunk(of.index);
+    chunk->sha256 = of.sha256;
+    run.record(ChunkQueued{chunk, 1000});
+    run.record(ChunkAttempt{chunk, 1});
+    run.record(make_done(ChunkPtr(chunk), text));
+  };
+  for (const auto& one : cases) {
+    RedisServer server(with_file());
+    std::map<std::string, std::string> chunks;
+    {
+      JobRun run(server);
+      run.assert_open();
+      run.start();
+      settle(run, {0, "a"}, "first");
+      settle(run, {1, "b"}, "second");
+      settle(run, {2, "c"}, "third");
+      run.end(JobState::kQueued, JobReason::kStopped);
+      run.assert_finish();
+      RedisClient redis(server.port());
+      chunks = JobView(redis).all("chunks");
+    }
+    server.kill();
+    JobRun run(server);
+    run.assert_open();
+    run.start();
+    for (const Chunk& chunk : one.before) settle(run, chunk, "other");
+    const bool at_once = one.after.empty();
+    if (at_once && one.ends) run.end(JobState::kCompleted, JobReason::kEndOfStream);
+    server.restart();
+    if (!at_once) {
+      ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered == 1; }));
+      for (const Chunk& chunk : one.after) settle(run, chunk, "other");
+      if (one.ends) run.end(JobState::kCompleted, JobReason::kEndOfStream);
+    }
+    ck_assert_msg(run.watcher.wait([](const auto& seen) { return !seen.offs.empty(); }), "%s",
+                  one.name);
+    ck_assert(!run.finish().ok());
+    const std::string message = run.watcher.seen().offs[0];
+    for (const char* part : {one.problem, "another source", "job-id", "resume=restart"})
+      ck_assert_msg(message.find(part) != std::string::npos, "%s: %s", one.name, message.c_str());
+    RedisClient redis(server.port());
+    JobView view(redis);
+    ck_assert_msg(view.all("chunks") == chunks, "%s", one.name);
+    ck_same(view.state(), "QUEUED");
+    ck_same(view.field("ctl", "token"), "");
+    ck_same(view.problem(), "");
+    ck_same(run.watcher.counts(), at_once ? "1 0 1 0 0" : "1 1 1 0 0");
+  }
+}
+END_TEST
+
+// Nothing is known of the job's chunks then.
+START_TEST(a_record_that_can_not_be_read_is_found_later) {
+  RedisServer server(with_file());
+  {
+    JobRun run(server);
+    run.assert_open();
+    run.start();
+    run.transcribe(0, "first");
+    run.end(JobState::kQueued, JobReason::kStopped);
+    run.assert_finish();
+    RedisClient redis(server.port());
+    redis("HSET", JobView(redis).key("chunks"), "0", "{}");
+  }
+  server.kill();
+  JobRun run(server);
+  run.assert_open();
+  run.start();
+  server.restart();
+  ck_assert(run.watcher.wait([](const auto& seen) { return !seen.offs.empty(); }));
+  ck_assert(run.watcher.seen().offs[0].find("chunk 0 ") != std::string::npos);
+  ck_assert(!run.finish().ok());
+  RedisClient redis(server.port());
+  JobView view(redis);
+  ck_same(view.field("chunks", "0"), "{}");
+  ck_same(view.field("ctl", "token"), "");
 }
 END_TEST
 
@@ -323,7 +423,8 @@ Suite* make_suite() {
   tcase_set_timeout(tcase, 120);
   for (const TTest* test :
        {a_server_that_comes_later, a_server_that_comes_later_and_has_the_job,
-        a_job_that_was_interrupted_is_joined_later, a_server_that_forgets_everything,
+        a_job_that_was_interrupted_is_joined_later, a_job_of_another_source_is_not_joined_later,
+        a_record_that_can_not_be_read_is_found_later, a_server_that_forgets_everything,
         a_server_with_a_file_that_is_killed, a_server_that_comes_back_older, all_keys_are_lost,
         one_key_is_lost, keys_are_lost_again_and_again, the_script_is_lost,
         the_end_waits_for_the_server, the_end_does_not_wait_for_ever}) {
