@@ -76,6 +76,7 @@ class Cell:
     sent: float = 0.0
     requests: int = 0
     cuts: int = 0
+    seams: int = 0
 
     @property
     def share(self):
@@ -147,7 +148,7 @@ class Bench:
             scores = score([(text, one.text) for text, one in zip(texts, heard)])
             cell = Cell()
             for one, its_score in zip(heard, scores):
-                cell += Cell(its_score, one.seconds, one.sent, one.requests, one.cuts)
+                cell += Cell(its_score, one.seconds, one.sent, one.requests, one.cuts, one.seams)
             self.cells[strategy, name] = cell
             print(
                 f"{name}, {strategy.name}: {report.wer(cell)}, {cell.share:.0f} % sent, "
@@ -180,9 +181,10 @@ class Bench:
         return self.pooled(strategy, names).score.wer
 
     def extra_per_cut(self, strategy, names):
+        """Per forced cut where the chunks overlap there, else per cut."""
         cell = self.pooled(strategy, names)
         whole = self.pooled(WHOLE, names)
-        return (cell.score.errors - whole.score.errors) / max(cell.cuts, 1)
+        return (cell.score.errors - whole.score.errors) / max(cell.seams or cell.cuts, 1)
 
 
 @dataclass
@@ -221,6 +223,9 @@ def gates(bench):
         found.append(
             Gate(f"extra errors per forced cut: {strategy.name}", value, 0.4, unit="errors")
         )
+        cell = bench.cells[strategy, "cont"]
+        share = 100 * cell.seams / cell.cuts
+        found.append(Gate(f"forced cuts: {strategy.name}", share, 90, at_least=True, unit="%"))
     found.append(
         Gate("text only against word times, forced cuts", more(FORCED_TEXT, FORCED, ["cont"]), 1.5)
     )

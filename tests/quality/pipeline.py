@@ -39,6 +39,11 @@ class Heard:
         pairs = zip(self.chunks, self.chunks[1:])
         return sum(a["status"] == b["status"] == "done" for a, b in pairs)
 
+    @property
+    def seams(self):
+        """Cuts where both chunks have heard the same audio: those that were forced."""
+        return sum("seam" in chunk for chunk in self.chunks)
+
     def skipped(self):
         """Spans in seconds."""
         return [

@@ -84,11 +84,18 @@ def _joins(bench, plan):
         cell = bench.cells[strategy, "cont"]
         extra = f"{bench.extra_per_cut(strategy, ['cont']):.2f}" if cell.cuts else ""
         rows.append(
-            [strategy.name, wer(cell), cell.cuts, extra, f"{cell.share:.0f} %", cell.score.repeats]
+            [
+                strategy.name,
+                wer(cell),
+                cell.cuts or "",
+                cell.seams or "",
+                extra,
+                f"{cell.share:.0f} %",
+                cell.score.repeats,
+            ]
         )
-    return table(
-        ["`cont`", "word errors", "cuts", "extra errors per cut", "sent", "5-grams twice"], rows
-    )
+    head = ["word errors", "cuts", "forced, with overlap", "extra errors per cut"]
+    return table(["`cont`", *head, "sent", "5-grams twice"], rows)
 
 
 def _skipping(bench, plan):
@@ -170,7 +177,8 @@ def document(bench, judged, plan):
             "## Cuts\n",
             _strategies(bench, plan),
             "## Joins\n\nSpeech that leaves no pause to cut in. Where two chunks overlap, the words "
-            "are joined by their times, or by the text alone.\n",
+            "are joined by their times, or by the text alone; extra errors are counted per forced "
+            "cut there, else per cut.\n",
             _joins(bench, plan),
             "## Silence\n",
             _skipping(bench, plan),
