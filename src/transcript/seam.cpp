@@ -124,6 +124,18 @@ bool heard_there(const std::vector<Token>& tokens, const SeamRule& rule) {
                      [&](const Token& token) { return touches(token, rule.begin, rule.end); });
 }
 
+// The word on the middle itself: each side may leave it to the other.
+bool lost_by_both(const std::vector<Token>& left, const std::vector<Token>& right,
+                  const SeamCut& cut) {
+  if (cut.left == left.size() || cut.right == 0) return false;
+  const Token& one = left[cut.left];
+  const Token& other = right[cut.right - 1];
+  const Nanoseconds begin = std::max(one.start, other.start);
+  const Nanoseconds end = std::min(one.stop, other.stop);
+  const Nanoseconds shorter = std::min(one.stop - one.start, other.stop - other.start);
+  return end - begin > shorter / 2;
+}
+
 SeamCut at_the_middle(const std::vector<Token>& left, const std::vector<Token>& right,
                       const SeamRule& rule) {
   SeamCut cut{SeamKind::kMidpoint, left.size(), 0};
@@ -131,6 +143,7 @@ SeamCut at_the_middle(const std::vector<Token>& left, const std::vector<Token>& 
   // Times that are out of order keep a word rather than lose it.
   while (cut.left > 0 && left[cut.left - 1].middle() >= middle) --cut.left;
   while (cut.right < right.size() && right[cut.right].middle() < middle) ++cut.right;
+  if (lost_by_both(left, right, cut)) ++cut.left;
   if (rule.exact && cut.left > 0 && cut.right < right.size()) {
     const Token& before = left[cut.left - 1];
     const Token& after = right[cut.right];

@@ -136,6 +136,23 @@ START_TEST(no_word_in_common) {
 }
 END_TEST
 
+// Heard differently, and by each a little more on the other one's side of the middle.
+START_TEST(a_word_on_the_middle) {
+  Joined joined = join_timed({at(9300, 9700, "tall"), at(9820, 10200, "awl")},
+                             {at(9800, 10180, "all"), at(10400, 10900, "fell")});
+  assert_text(joined.text, "tall awl fell");
+  assert_seam(joined, SeamKind::kMidpoint);
+  // Nothing else stays of either side.
+  joined = join_timed({at(9820, 10200, "awl")}, {at(9800, 10180, "all")});
+  assert_text(joined.text, "awl");
+  ck_assert(joined.pieces.back().seam);
+  // Two words, one after the other, are no word on the middle.
+  joined = join_timed({at(9300, 9700, "tall"), at(10010, 10200, "awl")},
+                      {at(9700, 9990, "all"), at(10400, 10900, "fell")});
+  assert_text(joined.text, "tall fell");
+}
+END_TEST
+
 START_TEST(overlap_wholly_silent) {
   Joined joined = join_timed({at(1000, 1400, "One.")}, {at(12000, 12400, "Two.")});
   assert_text(joined.text, "One. Two.");
@@ -653,6 +670,7 @@ static Suite* make_suite() {
   tcase_add_test(tcase, pieces_in_order);
   tcase_add_test(tcase, stream_and_running_time);
   tcase_add_test(tcase, no_word_in_common);
+  tcase_add_test(tcase, a_word_on_the_middle);
   tcase_add_test(tcase, overlap_wholly_silent);
   tcase_add_test(tcase, the_same_word_three_times);
   tcase_add_test(tcase, the_same_word_twice_without_times);
