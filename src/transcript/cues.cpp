@@ -142,28 +142,35 @@ class Layout {
   const std::size_t first_line_;
 };
 
-// Those of one speaker, one after the other, inside the piece's time.
-void settle_times(std::vector<Cue>& cues, Nanoseconds begin, Nanoseconds end) {
-  std::map<std::string, Nanoseconds> said;  // until when
-  for (Cue& cue : cues) {
-    const auto before = said.find(cue.speaker);
-    cue.begin = std::clamp(cue.begin, before == said.end() ? begin : before->second, end);
-    cue.end = std::clamp(cue.end, cue.begin, std::min(end, cue.begin + kLongestCue));
-    said[cue.speaker] = cue.begin;
+// Those of one speaker, one after the other, inside the piece's time. None is without length: one
+// that was said at the very end begins a little earlier, one right behind another a little later.
+void settle_speaker(const std::vector<Cue*>& cues, Nanoseconds begin, Nanoseconds end) {
+  auto left = static_cast<int>(cues.size());
+  const Nanoseconds least = std::min(kLeastCue, (end - begin) / left);
+  for (Cue* cue : cues) {
+    cue->begin = std::clamp(cue->begin, begin, end - least * left--);
+    begin = cue->begin + least;
   }
-  // Speakers may interrupt each other.
-  std::stable_sort(cues.begin(), cues.end(),
-                   [](const Cue& a, const Cue& b) { return a.begin < b.begin; });
-  std::map<std::string, Nanoseconds> next;
-  for (auto cue = cues.rbegin(); cue != cues.rend(); ++cue) {
-    const auto after = next.find(cue->speaker);
-    const Nanoseconds limit = after == next.end() ? end : after->second;
-    cue->end = std::min(std::max(cue->end, cue->begin + kShortestCue), limit);
-    next[cue->speaker] = cue->begin;
+  Nanoseconds limit = end;
+  for (auto place = cues.rbegin(); place != cues.rend(); ++place) {
+    Cue& cue = **place;
+    cue.end = std::clamp(cue.end, std::min(cue.begin + kShortestCue, limit),
+                         std::min(cue.begin + kLongestCue, limit));
+    limit = cue.begin;
   }
 }
 
-std::vector<Cue> text_cues(const TextPiece& piece) {
+void settle_times(std::vector<Cue>& cues, Nanoseconds begin, Nanoseconds end) {
+  std::map<std::string, std::vector<Cue*>> speakers;
+  for (Cue& cue : cues) speakers[cue.speaker].push_back(&cue);
+  for (const auto& [name, own] : speakers) settle_speaker(own, begin, std::max(begin, end));
+  // Speakers may interrupt each other.
+  std::stable_sort(cues.begin(), cues.end(),
+                   [](const Cue& a, const Cue& b) { return a.begin < b.begin; });
+}
+
+// `end`: of the piece, or what follows needs the time.
+std::vector<Cue> text_cues(const TextPiece& piece, Nanoseconds end) {
   std::vector<Cue> cues;
   for (const TextSpan& span : speaker_spans(piece)) {
     const std::size_t name =
@@ -174,8 +181,26 @@ std::vector<Cue> text_cues(const TextPiece& piece) {
       cues.push_back(std::move(cue));
     }
   }
-  settle_times(cues, piece.time.timestamp, piece.time.timestamp + piece.duration);
+  settle_times(cues, piece.time.timestamp, end);
   return cues;
+}
+
+Nanoseconds end_of(const TextPiece& piece) { return piece.time.timestamp + piece.duration; }
+
+// "[not transcribed: WHY," of at most a line.
+std::string shortened(std::string line) {
+  if (width_of(line) <= kCueColumns) return line;
+  for (std::size_t comma = line.rfind(", "); comma != std::string::npos;
+       comma = line.rfind(", ", comma - 1)) {
+    const std::string fewer = line.substr(0, comma) + ", …,";
+    if (width_of(fewer) <= kCueColumns) return fewer;
+  }
+  line.pop_back();
+  do {
+    line.resize(
+        static_cast<std::size_t>(g_utf8_prev_char(line.c_str() + line.size()) - line.c_str()));
+  } while (width_of(line + "…,") > kCueColumns);
+  return line + "…,";
 }
 
 }  // namespace
@@ -207,14 +232,29 @@ std::optional<Cue> find_hole(const Released& released) {
   return make_hole(*skipped->chunk, std::string(to_string(skipped->reason)));
 }
 
+Cue show_hole(Cue hole) {
+  const std::size_t times = hole.text.rfind(", ");
+  if (times != std::string::npos)
+    hole.text = shortened(hole.text.substr(0, times + 1)) + "\n" + hole.text.substr(times + 2);
+  hole.end = std::min(hole.end, hole.begin + kLongestCue);
+  return hole;
+}
+
 std::vector<Cue> make_cues(const Released& released) {
   std::vector<Cue> cues;
-  if (released.text) cues = text_cues(*released.text);
-  if (auto hole = find_hole(released)) {
-    // The chunk before it may have heard its first words.
-    if (!cues.empty()) hole->begin = std::clamp(cues.back().end, hole->begin, hole->end);
-    cues.push_back(std::move(*hole));
+  if (released.text) cues = text_cues(*released.text, end_of(*released.text));
+  auto hole = find_hole(released);
+  // One at a moment can't be shown.
+  if (!hole || hole->begin == hole->end) return cues;
+  if (!cues.empty()) {
+    // The chunk before it may have heard its first words. Half of it is the hole's at least.
+    const Nanoseconds latest = hole->begin + (hole->end - hole->begin) / 2;
+    Nanoseconds last = hole->begin;
+    for (const Cue& cue : cues) last = std::max(last, cue.end);
+    if (last > latest) cues = text_cues(*released.text, latest);
+    hole->begin = std::min(last, latest);
   }
+  cues.push_back(show_hole(std::move(*hole)));
   return cues;
 }
 

@@ -14,6 +14,8 @@ inline constexpr std::size_t kCueColumns = 42;
 inline constexpr Nanoseconds kLongestCue = std::chrono::seconds(7);
 // A subtitle that was said faster stays as long where there is room.
 inline constexpr Nanoseconds kShortestCue = std::chrono::seconds(1);
+// It is moved a little rather than be shorter than this.
+inline constexpr Nanoseconds kLeastCue = std::chrono::milliseconds(500);
 
 struct Cue {
   Nanoseconds begin{0};  // media time
@@ -24,13 +26,17 @@ struct Cue {
 };
 
 // Those of the text, then the hole, if it is one. In order of their begin, inside the text's time;
-// never end < begin. Those of one speaker do not overlap. A first line leaves room for "SPEAKER: ".
+// begin < end where the text has any time at all. Those of one speaker do not overlap. A first line
+// leaves room for "SPEAKER: ".
 std::vector<Cue> make_cues(const Released& released);
 
 // A failed, dropped or flushed chunk, or a result that was dropped; not skipped silence.
 std::optional<Cue> find_hole(const Released& released);
 
-// "[not transcribed: HTTP 500, 0:00:12 – 0:00:40]" over the chunk's core.
+// "[not transcribed: HTTP 500, 0:00:12 – 0:00:40]" over the chunk's core, on one line.
 Cue make_hole(const ChunkInfo& chunk, const std::string& why);
+
+// As a subtitle: two lines, from its begin, no longer than others. The text tells its whole span.
+Cue show_hole(Cue hole);
 
 }  // namespace transcribe

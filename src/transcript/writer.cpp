@@ -38,9 +38,9 @@ class AppendingWriter final : public TranscriptWriter {
     const Cue hole = make_hole(chunk, kUnsettled);
     switch (format_) {
       case TranscriptFormat::kSrt:
-        return file_->append(format_srt({hole}, next_cue_));
+        return file_->append(format_srt({show_hole(hole)}, next_cue_));
       case TranscriptFormat::kVtt:
-        return file_->append(format_vtt({hole}));
+        return file_->append(format_vtt({show_hole(hole)}));
       case TranscriptFormat::kJsonl:
         return file_->append(format_json(chunk) + "\n");
       default:

@@ -69,10 +69,10 @@ def read_blocks(data):
 def read_srt(data):
     records = []
     for index, block in enumerate(read_blocks(data)):
-        number, times, text = block.split("\n")
+        number, times, *text = block.split("\n")
         assert number == str(index + 1) and "," in times, block
         check_cue_times(times, index)
-        records.append(chunk_of(text))
+        records.append(chunk_of(" ".join(text)))
     return records
 
 
@@ -83,9 +83,9 @@ def read_vtt(data):
     assert blocks[0] == "WEBVTT"
     records = []
     for index, block in enumerate(blocks[1:]):
-        times, text = block.split("\n")
+        times, *text = block.split("\n")
         check_cue_times(times, index)
-        records.append(chunk_of(text))
+        records.append(chunk_of(" ".join(text)))
     return records
 
 

@@ -96,7 +96,8 @@ SinkPipeline start(const FakeService& service, const std::string& location,
 void check_file(const std::string& path, int format, const std::string& what,
                 const char* json_status) {
   const std::string text = read_file(path);
-  const std::string hole = "[not transcribed: " + what + ", 0:00:01 – 0:00:02]";
+  const char* const between = format == kTxt ? " " : "\n";
+  const std::string hole = "[not transcribed: " + what + "," + between + "0:00:01 – 0:00:02]";
   switch (format) {
     case kTxt:
       assert_text(text, "chunk 1\n" + hole + "\nchunk 3\nchunk 4\n");

@@ -136,22 +136,22 @@ START_TEST(holes_say_what_is_missing) {
   auto cues = make_cues(release(make_failed(1)));
   ck_assert_uint_eq(cues.size(), 1);
   ck_assert(cues[0].hole);
-  ck_assert(cues[0].begin == s(10) && cues[0].end == s(20));
-  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: HTTP 500, 0:00:10 – 0:00:20]");
+  ck_assert(cues[0].begin == s(10) && cues[0].end == s(17));
+  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: HTTP 500,\n0:00:10 – 0:00:20]");
 
   ChunkFailed failed = make_failed(720, 0);
   failed.failure.reason = "chunk-timeout";
   cues = make_cues(release(failed));
-  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: chunk-timeout, 2:00:00 – 2:00:10]");
+  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: chunk-timeout,\n2:00:00 – 2:00:10]");
   failed.failure.reason = "invalid-response";
   failed.failure.http_status = 200;
   cues = make_cues(release(failed));
-  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: invalid-response, 2:00:00 – 2:00:10]");
+  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: invalid-response,\n2:00:00 – 2:00:10]");
 
   cues = make_cues(release(make_skipped(1, SkipReason::kQueueFull)));
-  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: queue-full, 0:00:10 – 0:00:20]");
+  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: queue-full,\n0:00:10 – 0:00:20]");
   cues = make_cues(release(make_skipped(1, SkipReason::kFlushed)));
-  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: flushed, 0:00:10 – 0:00:20]");
+  ck_assert_str_eq(cues[0].text.c_str(), "[not transcribed: flushed,\n0:00:10 – 0:00:20]");
 }
 END_TEST
 
@@ -418,7 +418,7 @@ START_TEST(any_texts) {
       Nanoseconds last = s(28 * static_cast<int>(index));
       for (const Cue& cue : make_cues(released)) {
         check_lines(cue);
-        ck_assert(last <= cue.begin && cue.begin <= cue.end);
+        ck_assert(last <= cue.begin && cue.begin < cue.end);
         ck_assert(cue.end <= s(28 * static_cast<int>(index + 1)));
         ck_assert(cue.end - cue.begin <= kLongestCue);
         ck_assert(until[cue.speaker] <= cue.begin);
@@ -431,6 +431,70 @@ START_TEST(any_texts) {
       ck_assert_uint_eq(bytes, without_space(spoken).size());
       if (shown.size() == 1) ck_assert(shown.begin()->second == without_space(spoken));
     }
+  }
+}
+END_TEST
+
+// As every subtitle: two lines, seven seconds, a length, nothing at the same time.
+START_TEST(holes_can_be_read) {
+  ChunkFailed failed = make_failed(1, 0);
+  for (const char* why : {"x", "chunk-timeout", "a reason of its own that is longer than a line",
+                          "ein Grund, der für eine Zeile zu lang ist"}) {
+    failed.failure.reason = why;
+    const auto cues = make_cues(release(failed));
+    ck_assert_uint_eq(cues.size(), 1);
+    check_lines(cues[0]);
+    ck_assert(cues[0].text.ends_with("\n0:00:10 – 0:00:20]"));
+  }
+  ChunkDone dropped = make_done(1, "Thank you.");
+  dropped.dropped = true;
+  for (const Suspicion suspicion : kSuspicions) {
+    dropped.suspect.push_back(suspicion);
+    const auto cues = make_cues(release(dropped));
+    check_lines(cues[0]);
+    ck_assert(cues[0].text.starts_with("[not transcribed: suspect: no-speech,"));
+  }
+
+  // 0.3 s, of which the chunk before it heard everything; and no time at all.
+  for (const std::int64_t length : {300, 0}) {
+    const auto chunks = cut_at({0, 10000, 10000 + length, 20000}, 1000);
+    chunks[0]->payload.end = chunks[0]->core.end + kSampleRate / 2;
+    Joiner joiner;
+    auto all = joiner.add(heard(chunks[0], "one two three",
+                                {{ms(1000), ms(1400), "one", {}},
+                                 {ms(9600), ms(9900), "two", {}},
+                                 {ms(10000), ms(10500), "three", {}}}));
+    failed.chunk = chunks[1];
+    for (Released& more : joiner.add(failed)) all.push_back(std::move(more));
+    ck_assert_uint_eq(all.size(), 2);
+    const auto cues = make_cues(all[1]);
+    ck_assert_uint_eq(cues.size(), length > 0 ? 2 : 1);
+    Nanoseconds until{0};
+    for (const Cue& cue : cues) {
+      ck_assert(until <= cue.begin && cue.begin < cue.end);
+      until = cue.end;
+    }
+    if (length > 0) ck_assert(cues[1].hole && cues[1].end == ms(10300));
+  }
+}
+END_TEST
+
+// A service's last segment often lies at the very end of the audio, or behind it.
+START_TEST(a_segment_at_the_end_has_a_length) {
+  const std::string first =
+      "It was a bright cold day in April, and the clocks were striking thirteen.";
+  for (const int begin : {5, 9, 10, 12}) {
+    const auto cues =
+        cues_of(first + " Thank you. For watching. Bye.",
+                {segment(s(0), s(begin), first), segment(s(begin), s(30), "Thank you."),
+                 segment(s(10), s(10), "For watching."), segment(s(12), s(11), "Bye.")});
+    ck_assert_uint_ge(cues.size(), 2);
+    Nanoseconds until = s(10);
+    for (const Cue& cue : cues) {
+      ck_assert(until <= cue.begin && cue.end - cue.begin >= kLeastCue);
+      until = cue.end;
+    }
+    ck_assert(until <= s(20));
   }
 }
 END_TEST
@@ -480,6 +544,8 @@ static Suite* make_suite() {
   tcase_add_test(tcase, no_place_to_break);
   tcase_add_test(tcase, names_of_speakers);
   tcase_add_loop_test(tcase, any_texts, 0, 10);
+  tcase_add_test(tcase, holes_can_be_read);
+  tcase_add_test(tcase, a_segment_at_the_end_has_a_length);
   tcase_add_test(tcase, cues_of_a_seam);
   suite_add_tcase(suite, tcase);
   return suite;
