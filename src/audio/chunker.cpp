@@ -78,7 +78,7 @@ struct Chunker::State {
   }
   // Nothing of the core must be sent.
   bool is_silent() const {
-    if (!config.skip_silence || detector.knows_nothing()) return false;
+    if (!config.skip_silence || detector.knows_nothing() || !detector.settled()) return false;
     // Less than a frame is as the frame before it.
     const std::uint64_t last_frame_end = position() / kSpeechFrame * kSpeechFrame;
     const bool voiced =
@@ -267,8 +267,9 @@ void Chunker::State::end_overlap() {
 bool Chunker::State::silence_is_long() const {
   const std::uint64_t quiet = position() - voiced_end;
   if (quiet <= config.silence_frames) return false;
-  if (is_silent()) return detector.settled();
-  return quiet >= (voiced_frames < kIsland ? kIslandWait : kTail);
+  // Speech may be all that was heard, and then nothing stands out.
+  if (voiced_frames == 0 && !detector.settled()) return false;
+  return is_silent() || quiet >= (voiced_frames < kIsland ? kIslandWait : kTail);
 }
 
 void Chunker::State::close_for_silence() {

@@ -15,7 +15,8 @@
 // With skip_silence a core ends at kPadding behind its last speech when more than silence_frames
 // without speech follow (2 s if it has hardly any speech), and the next begins at kPadding before
 // the next voiced frame. What lies between is one skipped piece, emitted when speech comes back, or
-// at the next cut(). So is what has no speech at all when it is cut.
+// at the next cut(). So is what has no speech at all when it is cut, but for audible sound of which
+// less than 3 s were heard: whether there is speech in it can't be known.
 #pragma once
 
 #include <cstdint>

@@ -53,9 +53,36 @@ START_TEST(nothing_but_silence_is_one_skipped_span) {
   ck_story(quiet_and_loud({20000}, kLoud), "skipped 0.00-20.00");
   ck_story(Samples(20 * kSecond, 12345), "skipped 0.00-20.00");
   ck_story(Samples(300 * kMillisecond, 0), "skipped 0.00-0.30");
-  ck_story(quiet_and_loud({600}), "skipped 0.00-0.60");
+  ck_story(quiet_and_loud({3000}), "skipped 0.00-3.00");
   // Too short to tell.
+  ck_story(quiet_and_loud({2990}), "sent 0.00-2.99 eos");
   ck_story(quiet_and_loud({490}), "sent 0.00-0.49 eos");
+  ck_story(Samples(490 * kMillisecond, 0), "skipped 0.00-0.49");
+}
+END_TEST
+
+// Where the audio is interrupted again and again, or is a short command, the background is not
+// known yet: speech in noise, of which little stands out from the rest, is sent.
+START_TEST(short_pieces_are_sent) {
+  Random random(3);
+  Samples input;
+  // Syllables 6 to 10 dB above a loud noise.
+  while (input.size() < 60 * kSecond) {
+    add_noise(input, (120 + random() % 160) * kMillisecond, kLoud, random);
+    add_noise(input, (60 + random() % 120) * kMillisecond, kLoud * 2 / 5, random);
+  }
+  for (const std::uint64_t length : {300, 600, 800, 1000, 1500, 2000, 2900}) {
+    Recorder recorder(_i == 0 ? kFile
+                              : skipping(with_overlap(
+                                    live(3 * kSecond, 10 * kSecond, 300 * kMillisecond), kSecond)));
+    for (std::size_t at = 0; at < input.size(); at += length * kMillisecond) {
+      const std::size_t end = std::min<std::size_t>(at + length * kMillisecond, input.size());
+      recorder->push(std::span(input).subspan(at, end - at));
+      recorder->cut(CutReason::kDiscontinuity);
+    }
+    for (const Piece& piece : recorder.pieces())
+      ck_assert_msg(!piece.skipped, "%d ms", static_cast<int>(length));
+  }
 }
 END_TEST
 
@@ -250,6 +277,7 @@ Suite* make_suite() {
   TCase* tests = tcase_create("chunker_skip");
   if (full_run()) tcase_set_timeout(tests, 1200);
   tcase_add_test(tests, nothing_but_silence_is_one_skipped_span);
+  tcase_add_loop_test(tests, short_pieces_are_sent, 0, 2);
   tcase_add_test(tests, hours_of_silence);
   tcase_add_test(tests, speech_is_padded);
   tcase_add_test(tests, skipped_span_is_told_when_speech_begins);
