@@ -198,6 +198,43 @@ GST_START_TEST(test_a_failed_chunk_between_others) {
 }
 GST_END_TEST;
 
+// The journal holds what joining needs: replayed, the job gives the same transcript, seams
+// included.
+GST_START_TEST(test_joined_anew_from_the_journal) {
+  const std::vector<std::int16_t> speech = breathless();
+  char* directory = g_dir_make_tmp("overlap-XXXXXX", nullptr);
+  const std::string file = std::string(directory) + "/said.jsonl";
+  const std::string journal = std::string(directory) + "/talk.jsonl";
+  FakeService service;
+  service.answer_with([&](const Request& request) { return understand(request, speech); });
+  std::string files[2];
+  for (std::string& written : files) {
+    const std::size_t before = service.requests().size();
+    SinkPipeline pipeline = SinkPipeline::with_source(
+        service.url(),
+        "max-chunk-duration=4000000000 min-chunk-duration=2000000000 forced-overlap=1000000000 "
+        "model=whisper-1 timestamp-granularities=word job-id=talk journal-directory=" +
+            std::string(directory) + " location=" + file);
+    pipeline.set_state(GST_STATE_PLAYING);
+    pipeline.push(speech, 0);
+    pipeline.end_of_stream();
+    ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+    ck_assert_int_eq(service.requests().size() > before, &written == files);
+    char* content = nullptr;
+    ck_assert(g_file_get_contents(file.c_str(), &content, nullptr, nullptr));
+    written = content;
+    g_free(content);
+    // Whatever the transcript is: it can be made of the journal alone.
+    g_unlink(file.c_str());
+  }
+  ck_assert(files[0].find("\"seam\"") != std::string::npos);
+  ck_assert_msg(files[0] == files[1], "%s\n%s", files[0].c_str(), files[1].c_str());
+  g_unlink(journal.c_str());
+  g_rmdir(directory);
+  g_free(directory);
+}
+GST_END_TEST;
+
 // Killed while somebody speaks and started again: the new run's chunks follow the old ones by their
 // index, but begin anew in time. Nothing of either is lost.
 GST_START_TEST(test_a_live_job_that_goes_on) {
@@ -284,6 +321,7 @@ static Suite* overlap_suite(void) {
   TCase* tcase = tcase_create("general");
   tcase_add_test(tcase, test_words_of_both_chunks_are_there_once);
   tcase_add_test(tcase, test_a_failed_chunk_between_others);
+  tcase_add_test(tcase, test_joined_anew_from_the_journal);
   tcase_add_test(tcase, test_a_live_job_that_goes_on);
   tcase_add_loop_test(tcase, test_suspect_results, 0, 2);
   suite_add_tcase(suite, tcase);

@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "job/chunk_record.h"
 #include "overlaps.h"
+#include "transcript/formats.h"
 #include "transcript/seam.h"
 
 #include "check_main.h"
@@ -232,6 +234,55 @@ START_TEST(characters_over_the_speech) {
 }
 END_TEST
 
+namespace {
+
+// Every piece with its times, words and seam, every hole.
+std::string all_of(const std::vector<Outcome>& outcomes) {
+  std::string lines;
+  for (const Released& released : join(outcomes).released) lines += format_json(released) + "\n";
+  return lines;
+}
+
+}  // namespace
+
+// A record holds all that joining needs: who reads the stored chunks gets the transcript that was
+// told, to the byte.
+START_TEST(joined_anew_from_records) {
+  const Times times = std::vector{Times::kWords, Times::kMask, Times::kNothing}[_i % 3];
+  const bool characters = _i >= 3;
+  std::size_t seams = 0;
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    std::mt19937 random(seed);
+    const std::vector<Said> said = speak(random, 60000, characters);
+    std::vector<Outcome> outcomes;
+    for (const auto& chunk : cut(random, 60000, 1000)) {
+      ChunkDone done = transcribe_chunk(random, chunk, said, times, characters);
+      // Real streams begin somewhere, and not on a millisecond.
+      auto moved = std::make_shared<ChunkInfo>(*done.chunk);
+      moved->time.timestamp += Nanoseconds(3599999999871);
+      moved->time.running_time = Nanoseconds(moved->time.timestamp.count() / 2);
+      done.chunk = std::move(moved);
+      outcomes.push_back(std::move(done));
+    }
+    ChunkFailed failed;
+    failed.chunk = std::get<ChunkDone>(outcomes[3]).chunk;
+    failed.failure.reason = "timeout";
+    outcomes[3] = failed;
+    outcomes[5] = ChunkSkipped{std::get<ChunkDone>(outcomes[5]).chunk, SkipReason::kSilence};
+    std::vector<Outcome> stored;
+    for (const Outcome& outcome : outcomes) {
+      auto chunk = from_record(to_record(outcome, "", 1));
+      ck_assert_msg(chunk.ok(), "%s", chunk ? "" : chunk.error().message.c_str());
+      stored.push_back(chunk->outcome);
+    }
+    const std::string told = all_of(outcomes);
+    assert_text(all_of(stored), told);
+    for (std::size_t at = 0; (at = told.find("\"seam\"", at)) != std::string::npos; ++at) ++seams;
+  }
+  ck_assert_uint_ge(seams, 60);
+}
+END_TEST
+
 static Suite* make_suite() {
   Suite* suite = suite_create("join_fuzz");
   TCase* tcase = tcase_create("join_fuzz");
@@ -240,6 +291,7 @@ static Suite* make_suite() {
   tcase_add_test(tcase, text_alone);
   tcase_add_test(tcase, characters_with_times);
   tcase_add_test(tcase, characters_over_the_speech);
+  tcase_add_loop_test(tcase, joined_anew_from_records, 0, 6);
   suite_add_tcase(suite, tcase);
   return suite;
 }
