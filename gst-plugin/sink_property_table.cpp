@@ -92,8 +92,8 @@ const Property kProperties[] = {
      Duration{&S::min_chunk_duration, 0, 150 * kSecond}},
     {"split", "Split", "Where to cut", choice<&S::split>(split_mode_type)},
     {"pause-duration", "Pause duration",
-     "Shortest pause to cut in, in nanoseconds; 0 = automatic: the longest pause of at least "
-     "150 ms, or the first of at least 300 ms when upstream is live",
+     "Cut in the first pause that is as long, in nanoseconds; 0 = automatic: in the longest of at "
+     "least 150 ms, or in the first of at least 300 ms when upstream is live",
      Duration{&S::pause_duration, 0, 10 * kSecond}},
     {"forced-overlap", "Forced overlap",
      "Audio that two chunks share where no pause was found, in nanoseconds (default 1 s, less "

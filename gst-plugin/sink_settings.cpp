@@ -374,7 +374,7 @@ Chunker::Config make_chunker_config(const SinkSettings& settings, bool live,
   config.split = settings.split;
   config.max_frames = to_frames(sizes.maximum);
   config.min_frames = std::min(to_frames(sizes.minimum), config.max_frames / 2);
-  config.first_pause = live;
+  config.first_pause = live || settings.pause_duration != 0;
   // The default of the overlap fits into every minimum: no sample lies in three chunks.
   const std::uint64_t most = std::max<std::uint64_t>(config.min_frames, 1) - 1;
   config.overlap_frames = std::min(to_frames(settings.forced_overlap), most / 2) / 2 * 2;

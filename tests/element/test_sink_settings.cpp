@@ -462,6 +462,8 @@ START_TEST(chunk_sizes) {
   ck_assert_uint_eq(make_chunker_config(settings, false).min_frames, frames(1));
   settings.pause_duration = GST_SECOND / 2;
   ck_assert_uint_eq(make_chunker_config(settings, false).pause_frames, frames(0.5));
+  // The first one that is as long, whether the source calls itself live or not (RTMP, HLS).
+  ck_assert(make_chunker_config(settings, false).first_pause);
   ck_assert_uint_eq(make_chunker_config(settings, true).pause_frames, frames(0.5));
   settings.split = SplitMode::kFixed;
   ck_assert(make_chunker_config(settings, false).split == SplitMode::kFixed);
