@@ -20,14 +20,28 @@ GstAudioInfo output_info() {
   return info;
 }
 
-// The converter does not know how to mix channels without positions.
-void mix_all_channels_alike(GstStructure* options, int channels) {
+// How much of each channel; empty: the converter knows, by their positions.
+std::vector<float> channel_weights(const GstAudioInfo& info) {
+  const auto channels = static_cast<std::size_t>(info.channels);
+  const bool unpositioned = GST_AUDIO_INFO_IS_UNPOSITIONED(&info);
+  // In unequal parts, or speech of which one channel is inverted would cancel out. These are exact
+  // in the converter's fixed point.
+  const bool stereo =
+      channels == 2 &&
+      (unpositioned || (info.position[0] == GST_AUDIO_CHANNEL_POSITION_FRONT_LEFT &&
+                        info.position[1] == GST_AUDIO_CHANNEL_POSITION_FRONT_RIGHT));
+  if (stereo) return {0.625f, 0.375f};
+  if (!unpositioned || channels < 2) return {};
+  return std::vector<float>(channels, 1.0f / static_cast<float>(channels));
+}
+
+void set_mix(GstStructure* options, const std::vector<float>& weights) {
   GValue row = G_VALUE_INIT;
   g_value_init(&row, GST_TYPE_ARRAY);
-  for (int i = 0; i < channels; i++) {
+  for (const float part : weights) {
     GValue weight = G_VALUE_INIT;
     g_value_init(&weight, G_TYPE_FLOAT);
-    g_value_set_float(&weight, 1.0f / static_cast<float>(channels));
+    g_value_set_float(&weight, part);
     gst_value_array_append_and_take_value(&row, &weight);
   }
   GValue matrix = G_VALUE_INIT;
@@ -45,8 +59,7 @@ ConverterPtr make_converter(const GstAudioInfo& info) {
   GstStructure* options =
       gst_structure_new("options", GST_AUDIO_CONVERTER_OPT_DITHER_METHOD,
                         GST_TYPE_AUDIO_DITHER_METHOD, GST_AUDIO_DITHER_NONE, nullptr);
-  if (GST_AUDIO_INFO_IS_UNPOSITIONED(&input) && input.channels > 1)
-    mix_all_channels_alike(options, input.channels);
+  if (const auto weights = channel_weights(input); !weights.empty()) set_mix(options, weights);
   return ConverterPtr(
       gst_audio_converter_new(GST_AUDIO_CONVERTER_FLAG_NONE, &input, &output, options));
 }

@@ -1,4 +1,5 @@
-// Any raw audio to 16 kHz mono S16 in host byte order: one GstAudioConverter, fed so that the
+// Any raw audio to 16 kHz mono S16 in host byte order (stereo in parts of 5 : 3, so that inverted
+// channels do not cancel out): one GstAudioConverter, fed so that the
 // result depends on the samples only and never on how buffers split them.
 //
 // n frames in since configure(), flush() or reset() give exactly

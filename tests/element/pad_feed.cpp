@@ -65,6 +65,11 @@ void PadFeed::gap(GstClockTime timestamp, GstClockTime duration) {
   ck_assert(send(gst_event_new_gap(timestamp, duration)));
 }
 
+void PadFeed::flush() {
+  ck_assert(send(gst_event_new_flush_start()));
+  ck_assert(send(gst_event_new_flush_stop(TRUE)));
+}
+
 GstMessageType PadFeed::end() {
   send(gst_event_new_eos());
   return pipeline_.wait();

@@ -47,6 +47,8 @@ class PadFeed {
   void samples(const std::vector<std::int16_t>& samples, GstClockTime timestamp,
                unsigned flags = 0);
   void gap(GstClockTime timestamp, GstClockTime duration);
+  // Start and stop; a segment has to follow.
+  void flush();
   // EOS, then the message that the bus ends with.
   GstMessageType end();
 

@@ -200,7 +200,7 @@ std::vector<std::int16_t> reference(const GstAudioInfo& info, Bytes audio) {
   GstStructure* options =
       gst_structure_new("options", GST_AUDIO_CONVERTER_OPT_DITHER_METHOD,
                         GST_TYPE_AUDIO_DITHER_METHOD, GST_AUDIO_DITHER_NONE, nullptr);
-  if (GST_AUDIO_INFO_IS_UNPOSITIONED(&info) && info.channels > 1) {
+  if ((GST_AUDIO_INFO_IS_UNPOSITIONED(&info) && info.channels > 1) || info.channels == 2) {
     GValue matrix = G_VALUE_INIT;
     GValue row = G_VALUE_INIT;
     gst_value_array_init(&matrix, 1);
@@ -208,7 +208,9 @@ std::vector<std::int16_t> reference(const GstAudioInfo& info, Bytes audio) {
     for (int i = 0; i < info.channels; i++) {
       GValue weight = G_VALUE_INIT;
       g_value_init(&weight, G_TYPE_FLOAT);
-      g_value_set_float(&weight, 1.0f / static_cast<float>(info.channels));
+      const float stereo = i == 0 ? 0.625f : 0.375f;
+      g_value_set_float(&weight,
+                        info.channels == 2 ? stereo : 1.0f / static_cast<float>(info.channels));
       gst_value_array_append_and_take_value(&row, &weight);
     }
     gst_value_array_append_and_take_value(&matrix, &row);
