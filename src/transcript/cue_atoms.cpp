@@ -204,6 +204,15 @@ std::size_t width_of(std::string_view text) {
   return width;
 }
 
+std::string cut_to(std::size_t columns, std::string text) {
+  if (width_of(text) <= columns) return text;
+  do {
+    const char* const last = g_utf8_prev_char(text.c_str() + text.size());
+    text.resize(static_cast<std::size_t>(last - text.c_str()));
+  } while (width_of(text) + 1 > columns);
+  return text + "…";
+}
+
 std::vector<Atom> split_atoms(const TextPiece& piece, const TextSpan& span, std::size_t most) {
   std::vector<Place> places = Splitter(piece.text, span).split(most);
   std::vector<Atom> atoms;

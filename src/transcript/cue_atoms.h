@@ -25,6 +25,9 @@ struct Atom {
 // Columns that the text takes; wide characters take two, marks none.
 std::size_t width_of(std::string_view text);
 
+// The text, or as much of its begin as fits into so many columns with "…" behind it.
+std::string cut_to(std::size_t columns, std::string text);
+
 // Words; in scripts without spaces, characters with the punctuation that clings to them. None is
 // wider than `most`. Times are those of the tokens inside.
 std::vector<Atom> split_atoms(const TextPiece& piece, const TextSpan& span, std::size_t most);

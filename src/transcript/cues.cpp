@@ -16,8 +16,6 @@ namespace {
 constexpr std::size_t kFullEnough = 2 * kCueColumns / 3;
 // What would be left alone for the next one is not.
 constexpr std::size_t kTooLittle = 14;
-// The longest name for which there is room before the text.
-constexpr std::size_t kLongestName = 20;
 
 std::string clock_time(std::int64_t seconds) {
   const CharPtr text(g_strdup_printf("%" G_GINT64_FORMAT ":%02d:%02d", seconds / 3600,
@@ -196,11 +194,7 @@ std::string shortened(std::string line) {
     if (width_of(fewer) <= kCueColumns) return fewer;
   }
   line.pop_back();
-  do {
-    line.resize(
-        static_cast<std::size_t>(g_utf8_prev_char(line.c_str() + line.size()) - line.c_str()));
-  } while (width_of(line + "…,") > kCueColumns);
-  return line + "…,";
+  return cut_to(kCueColumns - 1, std::move(line)) + ",";
 }
 
 }  // namespace

@@ -17,6 +17,9 @@ inline constexpr Nanoseconds kShortestCue = std::chrono::seconds(1);
 // It is moved a little rather than be shorter than this.
 inline constexpr Nanoseconds kLeastCue = std::chrono::milliseconds(500);
 
+// In columns; of a longer name that stands before the text, the rest is left out.
+inline constexpr std::size_t kLongestName = 20;
+
 struct Cue {
   Nanoseconds begin{0};  // media time
   Nanoseconds end{0};

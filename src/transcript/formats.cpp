@@ -5,6 +5,7 @@
 
 #include "base/glib_ptr.h"
 #include "base/json_text.h"
+#include "transcript/cue_atoms.h"
 #include "transcript/graphemes.h"
 #include "transcript/text_spans.h"
 
@@ -70,7 +71,7 @@ std::string cue_times(const Cue& cue, char decimal_mark) {
 
 std::string with_speaker(const Cue& cue, std::string_view separator) {
   const std::string text = tidy(cue.text, separator);
-  const std::string speaker = tidy(cue.speaker, " ");
+  const std::string speaker = cut_to(kLongestName, tidy(cue.speaker, " "));
   return speaker.empty() || text.empty() ? text : speaker + ": " + text;
 }
 

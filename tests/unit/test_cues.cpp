@@ -7,6 +7,7 @@
 #include "overlaps.h"
 #include "transcript/cue_atoms.h"
 #include "transcript/cues.h"
+#include "transcript/formats.h"
 
 #include "check_main.h"
 
@@ -499,6 +500,22 @@ START_TEST(a_segment_at_the_end_has_a_length) {
 }
 END_TEST
 
+// In SRT the name stands before the text.
+START_TEST(long_names_of_speakers) {
+  Segment turn =
+      segment(s(0), s(9), "It was a bright cold day in April, and the clocks were striking");
+  turn.speaker = "Her Royal Highness the Crown Princess";
+  std::uint64_t number = 1;
+  const std::string block = format_srt(cues_of(turn.text, {turn}), number);
+  ck_assert(block.find("\nHer Royal Highness …: It was") != std::string::npos);
+  for (std::size_t at = 0; at < block.size();) {
+    const std::size_t end = block.find('\n', at);
+    ck_assert_uint_le(width_of(block.substr(at, end - at)), kCueColumns);
+    at = end + 1;
+  }
+}
+END_TEST
+
 // The words of a seam are shown once.
 START_TEST(cues_of_a_seam) {
   const auto chunks = cut_at({0, 10000, 20000}, 1000);
@@ -546,6 +563,7 @@ static Suite* make_suite() {
   tcase_add_loop_test(tcase, any_texts, 0, 10);
   tcase_add_test(tcase, holes_can_be_read);
   tcase_add_test(tcase, a_segment_at_the_end_has_a_length);
+  tcase_add_test(tcase, long_names_of_speakers);
   tcase_add_test(tcase, cues_of_a_seam);
   suite_add_tcase(suite, tcase);
   return suite;
