@@ -316,6 +316,45 @@ GST_START_TEST(test_suspect_results) {
 }
 GST_END_TEST;
 
+// In the document, and the same when the job is replayed from its journal.
+GST_START_TEST(test_suspect_results_of_an_earlier_run) {
+  char* directory = g_dir_make_tmp("overlap-XXXXXX", nullptr);
+  const std::string file = std::string(directory) + "/said.json";
+  FakeService service;
+  service.answer_with([](const Request&) {
+    Answer answer;
+    answer.body = R"({"text":"Thank you for watching."})";
+    return answer;
+  });
+  for (const bool resumed : {false, true}) {
+    SinkPipeline pipeline = SinkPipeline::with_source(
+        service.url(), "skip-silence=false job-id=talk drop-suspect=true journal-directory=" +
+                           std::string(directory) + " location=" + file);
+    pipeline.set_state(GST_STATE_PLAYING);
+    pipeline.push(std::vector<std::int16_t>(5 * kRate), 0);
+    pipeline.end_of_stream();
+    ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+    ck_assert_uint_eq(pipeline.stat("chunks-resumed"), resumed ? 1 : 0);
+    const auto results = pipeline.named("openaitranscribe/result");
+    ck_assert_uint_eq(results.size(), 1);
+    ck_assert(gst_structure_has_field(results[0], "suspect"));
+    ck_assert(pipeline.transcript().empty());
+    char* content = nullptr;
+    ck_assert(g_file_get_contents(file.c_str(), &content, nullptr, nullptr));
+    const std::string document = content;
+    g_free(content);
+    for (const char* part : {"\"suspect\"", "\"silence\"", "\"dropped\""})
+      ck_assert_msg(document.find(part) != std::string::npos, "%s", document.c_str());
+    ck_assert(document.find("Thank you") == std::string::npos);
+    g_unlink(file.c_str());
+  }
+  ck_assert_uint_eq(service.requests().size(), 1);
+  g_unlink((std::string(directory) + "/talk.jsonl").c_str());
+  g_rmdir(directory);
+  g_free(directory);
+}
+GST_END_TEST;
+
 static Suite* overlap_suite(void) {
   Suite* suite = suite_create("overlap");
   TCase* tcase = tcase_create("general");
@@ -324,6 +363,7 @@ static Suite* overlap_suite(void) {
   tcase_add_test(tcase, test_joined_anew_from_the_journal);
   tcase_add_test(tcase, test_a_live_job_that_goes_on);
   tcase_add_loop_test(tcase, test_suspect_results, 0, 2);
+  tcase_add_test(tcase, test_suspect_results_of_an_earlier_run);
   suite_add_tcase(suite, tcase);
   return suite;
 }
