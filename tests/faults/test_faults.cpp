@@ -160,11 +160,11 @@ std::vector<Fault> make_faults() {
   faults.push_back(network("garbage instead of HTTP", answer, "network"));
   answer = Answer();
   answer.hang = true;
-  faults.push_back(network("hang", answer, "timeout", "request-timeout=150"));
+  faults.push_back(network("hang", answer, "timeout", "request-timeout=1500"));
   answer = Answer();
   answer.drip_bytes = 1;
-  answer.drip_interval = std::chrono::milliseconds(40);
-  faults.push_back(network("dripping answer", answer, "timeout", "request-timeout=200"));
+  answer.drip_interval = std::chrono::milliseconds(200);
+  faults.push_back(network("dripping answer", answer, "timeout", "request-timeout=1500"));
   return faults;
 }
 

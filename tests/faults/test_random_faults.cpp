@@ -143,9 +143,13 @@ void run(unsigned seed) {
       hopeless.insert(chunk - 1);
     }
   }
-  ck_assert(!hopeless.empty());
-  ck_assert_int_eq(end, GST_MESSAGE_ERROR);
-  check_ending(pipeline, {"FAILED", "chunks-failed", "ERROR", "WRITE"});
+  // A few seeds have none.
+  ck_assert_int_eq(end, hopeless.empty() ? GST_MESSAGE_EOS : GST_MESSAGE_ERROR);
+  if (hopeless.empty()) {
+    check_ending(pipeline, {"COMPLETED", "eos", "COMPLETE", "eos"});
+  } else {
+    check_ending(pipeline, {"FAILED", "chunks-failed", "ERROR", "WRITE"});
+  }
   check_counters(pipeline, true);
   assert_text(pipeline.transcript(), expected);
   assert_text(string_field(pipeline.named("openaitranscribe/complete")[0], "text"), expected);

@@ -128,11 +128,6 @@ struct Fold {
       if (status == "retry") chunks.erase(event["idx"]);
     }
   }
-  std::size_t count(const std::string& status) const {
-    std::size_t found = 0;
-    for (const auto& chunk : chunks) found += chunk.second == status ? 1 : 0;
-    return found;
-  }
 };
 
 }  // namespace
@@ -175,10 +170,19 @@ std::string JobClient::problem(bool complete) {
   if (fold.seq != std::stoull(field("ctl", "seq"))) return "last seq";
   if (fold.epoch > std::stoull(field("ctl", "epoch"))) return "last epoch";
   if (!fold.state.empty() && fold.state != state()) return "the stream ends in " + fold.state;
-  if (complete && (!is("done", fold.count("done")) || !is("skipped", fold.count("skipped")) ||
-                   !is("failed", fold.count("failed")))) {
-    return "the stream counts other chunks";
+  if (!complete) return "";
+  std::map<std::string, std::string> stored;
+  for (const auto& [index, record] : chunks)
+    stored[index] = record.find("\"status\":\"skipped\"") == std::string::npos ? "done" : "skipped";
+  for (const auto& [index, record] : all("cerr")) stored[index] = "failed";
+  std::erase_if(fold.chunks, [](const auto& chunk) { return chunk.second == "queued"; });
+  for (const auto& [index, status] : stored) {
+    const auto told = fold.chunks.find(index);
+    if (told == fold.chunks.end()) return "no event of chunk " + index;
+    if (told->second != status) return "chunk " + index + " is " + told->second + " in the stream";
   }
+  if (fold.chunks.size() != stored.size()) return "the stream has chunks that are not stored";
+  if (state() == "COMPLETED" && !is("total", stored.size())) return "total is " + progress["total"];
   return "";
 }
 

@@ -31,4 +31,15 @@ inline std::unique_ptr<SinkPipeline> start(const FakeService& service,
   return pipeline;
 }
 
+// Until the pipeline's end, which must be `end`.
+inline std::unique_ptr<SinkPipeline> run(const FakeService& service, const std::string& properties,
+                                         GstMessageType end = GST_MESSAGE_EOS,
+                                         std::size_t chunks = kChunks) {
+  auto pipeline = start(service, properties);
+  push_source(*pipeline, chunks);
+  if (pipeline->wait() != end)
+    g_error("%s", pipeline->error() != nullptr ? pipeline->error()->message : "eos");
+  return pipeline;
+}
+
 }  // namespace transcribe::testing

@@ -2,14 +2,13 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
-#include <fstream>
 #include <iterator>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "check_text.h"
+#include "documented_rights.h"
 #include "job_client.h"
 #include "redis/scripts.h"
 #include "shared_server.h"
@@ -22,16 +21,9 @@ namespace {
 using Words = std::vector<std::string>;
 
 Words documented() {
-  std::ifstream file(TRANSCRIBE_REDIS_DOC);
-  std::string line;
-  while (std::getline(file, line)) {
-    if (!line.starts_with("ACL SETUSER transcribe ")) continue;
-    std::istringstream text(line);
-    Words words;
-    for (std::string word; text >> word;) words.push_back(word);
-    return words;
-  }
-  ck_abort_msg("no ACL line");
+  const Words words = documented_rights();
+  ck_assert_msg(!words.empty(), "no ACL line");
+  return words;
 }
 
 Words without(Words words, const std::string& one) {
