@@ -101,6 +101,8 @@ void check_mirror(SinkPipeline& pipeline, std::uint16_t port, bool complete) {
     same("failed", job.field("progress", "failed"), counter("chunks-failed"));
     same("skipped", job.field("progress", "skipped"), counter("chunks-skipped"));
   }
+  if (told.state == "COMPLETED")
+    same("total", job.field("progress", "total"), std::to_string(stored.size()));
   if (told.state == "FAILED") {
     ck_assert_msg(!job.field("error", "message").empty() && job.field("error", "message") != "-",
                   "no error in Redis");
