@@ -44,7 +44,7 @@ START_TEST(a_dead_owner_on_this_host_is_no_obstacle) {
   JobRun run(*shared_server);
   const auto begin = std::chrono::steady_clock::now();
   run.assert_open();
-  ck_assert(std::chrono::steady_clock::now() - begin < 10s);
+  ck_assert(is_within(10s, begin));
   ck_assert(run.job.resumed);
   ck_assert(run.job.state == JobState::kProcessing);
   ck_assert_uint_eq(run.waits.size(), 0);
@@ -131,8 +131,7 @@ START_TEST(a_job_that_is_given_back_is_taken_before_the_lease_ends) {
   Stranger stranger(redis, "600000");
   JobRun run(*shared_server);
   std::thread other([&] {
-    while (run.log.text().empty()) g_usleep(1000);  // connected
-    g_usleep(100000);
+    run.wait_for_wait();
     stranger.job("move", {"QUEUED", "stopped"});
   });
   run.assert_open();
@@ -146,8 +145,7 @@ START_TEST(another_owner_that_comes_first_is_named) {
   Stranger stranger(redis, "600000");
   JobRun run(*shared_server);
   std::thread other([&] {
-    while (run.log.text().empty()) g_usleep(1000);
-    g_usleep(100000);
+    run.wait_for_wait();
     redis("HSET", stranger.job.key("ctl"), "owner", "third boot 3 3", "token", "t3");
   });
   ck_assert(!run.open());
@@ -164,7 +162,7 @@ START_TEST(a_wait_for_an_owner_is_cancelled) {
   run.store = std::make_unique<RedisJobStore>(run.settings, run.watcher, run.clock, run.log);
   std::chrono::steady_clock::time_point cancelled;
   std::thread other([&] {
-    g_usleep(300000);
+    run.wait_for_wait();
     cancelled = std::chrono::steady_clock::now();
     run.store->cancel_open();
   });
