@@ -5,8 +5,6 @@
 namespace transcribe {
 namespace {
 
-RedisError not_open() { return {RedisFault::kLost, "there is no connection"}; }
-
 std::optional<RedisError> problem_of_probe(const JobAnswer& answer) {
   if (answer.word == JobAnswer::Word::kNoPermission) {
     return RedisError{RedisFault::kRefused,
@@ -26,44 +24,20 @@ std::optional<RedisError> problem_of_probe(const JobAnswer& answer) {
 JobLink::JobLink(Config config, const Log& log)
     : config_(std::move(config)),
       log_(log),
-      script_(std::string(kJobScript)),
-      node_(config_.connection.uri),
-      timeout_(config_.connection.timeout) {}
-
-// Where to go next.
-void JobLink::note(const RedisError& error) {
-  const RedisUri& home = config_.connection.uri;
-  if (error.fault == RedisFault::kMoved) {
-    // The answering node leaves its own host out.
-    if (!error.host.empty()) node_.host = error.host;
-    node_.port = error.port;
-  } else if (error.fault == RedisFault::kLost || error.fault == RedisFault::kReadOnly) {
-    node_ = home;
-  }
-  if (!keeps_connection(error.fault)) connection_.reset();
-}
+      node_(config_.connection, config_.connection.timeout, std::string(kJobScript)) {}
 
 RedisResult<Success> JobLink::open(const Cancellation& cancellation) {
-  connection_.reset();
-  Connection::Settings settings = config_.connection;
-  settings.uri = node_;
-  settings.timeout = timeout_;
-  auto connection = Connection::open(settings, cancellation);
-  if (!connection) {
-    note(connection.error());
-    return connection.error();
-  }
-  connection_ = std::move(*connection);
+  if (auto connected = node_.connect(cancellation); !connected) return connected;
   auto prepared = prepare(cancellation);
   if (!prepared) {
-    note(prepared.error());
-    connection_.reset();
+    node_.note(prepared.error());
+    node_.close();
   }
   return prepared;
 }
 
 RedisResult<Success> JobLink::prepare(const Cancellation& cancellation) {
-  const auto info = connection_->call({"INFO"}, timeout_, cancellation);
+  const auto info = node_.call({"INFO"}, cancellation);
   if (!info && !keeps_connection(info.error().fault)) return info.error();
   // Before the script: of a stranger the server reads no long argument.
   if (!info && info.error().message.starts_with("NOAUTH")) {
@@ -73,7 +47,7 @@ RedisResult<Success> JobLink::prepare(const Cancellation& cancellation) {
   }
   run_id_.clear();
   if (info) warn(info->text);
-  if (auto loaded = script_.load(*connection_, timeout_, cancellation); !loaded) return loaded;
+  if (auto loaded = node_.load_script(cancellation); !loaded) return loaded;
   const auto probe = call({"probe", {config_.shared.index, config_.shared.workers}}, cancellation);
   if (!probe) return probe.error();
   if (auto problem = problem_of_probe(*probe)) return std::move(*problem);
@@ -99,13 +73,9 @@ ScriptClient::Call JobLink::to_script(const JobCall& call) const {
 
 JobLink::Answers JobLink::run(const std::vector<JobCall>& calls, const Cancellation& cancellation) {
   Answers result;
-  if (!connection_) {
-    result.lost = not_open();
-    return result;
-  }
   std::vector<ScriptClient::Call> script;
   for (const JobCall& call : calls) script.push_back(to_script(call));
-  auto replies = script_.run(*connection_, script, timeout_, cancellation);
+  auto replies = node_.run(script, cancellation);
   for (const Reply& reply : replies.replies) {
     result.answers.push_back(parse_job_answer(reply));
     const auto& answer = result.answers.back();
@@ -113,46 +83,35 @@ JobLink::Answers JobLink::run(const std::vector<JobCall>& calls, const Cancellat
       result.lost = answer.error();
   }
   if (replies.error) result.lost = std::move(replies.error);
-  if (result.lost) note(*result.lost);
+  if (result.lost) node_.note(*result.lost);
   return result;
 }
 
 RedisResult<JobAnswer> JobLink::call(const JobCall& call, const Cancellation& cancellation) {
   Answers result = run({call}, cancellation);
   if (!result.answers.empty()) return std::move(result.answers.front());
-  return result.lost ? std::move(*result.lost) : not_open();
+  return std::move(*result.lost);
 }
 
 JobLink::Answers JobLink::run_for(const std::vector<std::pair<JobKeys, JobCall>>& calls,
                                   const Cancellation& cancellation) {
   Answers result;
-  if (!connection_) {
-    result.lost = not_open();
-    return result;
-  }
   std::vector<ScriptClient::Call> script;
   for (const auto& [keys, call] : calls) {
     script.push_back({keys.all, {call.operation, "0", ""}});
     auto& arguments = script.back().arguments;
     arguments.insert(arguments.end(), call.arguments.begin(), call.arguments.end());
   }
-  auto replies = script_.run(*connection_, script, timeout_, cancellation);
+  auto replies = node_.run(script, cancellation);
   for (const Reply& reply : replies.replies) result.answers.push_back(parse_job_answer(reply));
-  if (replies.error) {
-    result.lost = std::move(replies.error);
-    note(*result.lost);
-  }
+  result.lost = std::move(replies.error);
   return result;
 }
 
 RedisResult<std::vector<Reply>> JobLink::commands(const std::vector<Command>& commands,
                                                   const Cancellation& cancellation) {
-  if (!connection_) return not_open();
-  auto replies = connection_->exchange(commands, timeout_, cancellation);
-  if (replies.error) {
-    note(*replies.error);
-    return std::move(*replies.error);
-  }
+  auto replies = node_.exchange(commands, cancellation);
+  if (replies.error) return std::move(*replies.error);
   return std::move(replies.replies);
 }
 

@@ -1,10 +1,9 @@
-// The way to the server that has a job's keys: connects, makes the server ready (script, rights),
-// follows a cluster to the right node, and calls the job script. Can be opened again after a loss.
+// The way to the server that has a job's keys: connects, sees that it is fit (durability, rights),
+// and calls the job script. Can be opened again after a loss.
 //
 // One thread at a time.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -12,11 +11,10 @@
 #include <vector>
 
 #include "base/log.h"
-#include "redis/connection.h"
 #include "redis/job_answers.h"
 #include "redis/job_keys.h"
 #include "redis/job_request.h"
-#include "redis/script_client.h"
+#include "redis/node_link.h"
 #include "redis/server_facts.h"
 
 namespace transcribe {
@@ -36,14 +34,14 @@ class JobLink {
   // Until it has succeeded, and after an error that loses the connection, nothing can be called.
   // Nothing is written.
   RedisResult<Success> open(const Cancellation& cancellation);
-  bool is_open() const { return connection_ != nullptr; }
-  void close() { connection_.reset(); }
+  bool is_open() const { return node_.is_open(); }
+  void close() { node_.close(); }
   // Bound of each answer from now on; at first that of the configuration.
-  void set_timeout(Milliseconds timeout) { timeout_ = timeout; }
+  void set_timeout(Milliseconds timeout) { node_.set_timeout(timeout); }
   // Another one: the server was started anew, or is another server.
   const std::string& run_id() const { return run_id_; }
   // Host and port in redis-uri, for messages.
-  std::string address() const { return config_.connection.uri.address(); }
+  std::string address() const { return node_.address(); }
 
   // Fences what is called from now on.
   void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
@@ -72,15 +70,11 @@ class JobLink {
  private:
   ScriptClient::Call to_script(const JobCall& call) const;
   RedisResult<Success> prepare(const Cancellation& cancellation);
-  void note(const RedisError& error);
   void warn(const std::string& info);
 
   const Config config_;
   const Log& log_;
-  const ScriptClient script_;
-  RedisUri node_;  // of the cluster; else what redis-uri says
-  std::unique_ptr<Connection> connection_;
-  Milliseconds timeout_;
+  NodeLink node_;
   std::uint64_t epoch_ = 0;
   std::string run_id_;
   std::set<std::string> warned_;

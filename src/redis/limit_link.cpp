@@ -37,12 +37,6 @@ Connection::Settings connection_settings(const SharedLimiterSettings& settings) 
   return result;
 }
 
-Connection::Settings moved(Connection::Settings settings, const RedisError& error) {
-  if (!error.host.empty()) settings.uri.host = error.host;
-  settings.uri.port = error.port;
-  return settings;
-}
-
 std::vector<std::string> limit_keys(const std::string& prefix, const std::string& group) {
   const std::string name = "{" + prefix + ":rl:" + rate_limit_key_name(group) + "}";
   return {name + ":tat", name + ":pace", name + ":hold"};
@@ -66,11 +60,9 @@ LimitLink::LimitLink(const SharedLimiterSettings& settings, const std::string& g
     : workers_key_(settings.key_prefix + ":workers"),
       member_(settings.worker),
       keys_(limit_keys(settings.key_prefix, group)),
-      home_(connection_settings(settings)),
       clock_(clock),
       log_(log),
-      script_(std::string(kLimitScript)),
-      settings_(home_),
+      node_(connection_settings(settings), kTimeout, std::string(kLimitScript)),
       policy_((std::uint64_t{g_random_int()} << 32) | g_random_int()) {}
 
 LimitLink::~LimitLink() { stop(); }
@@ -114,7 +106,7 @@ void LimitLink::hold(TimePoint until) {
 
 void LimitLink::run() {
   for (;;) {
-    const Failure failure = connection_ ? serve() : connect();
+    const Failure failure = node_.is_open() ? serve() : connect();
     if (state_.lock()->quit) return;
     if (failure) handle(*failure);
   }
@@ -122,11 +114,11 @@ void LimitLink::run() {
 
 LimitLink::Failure LimitLink::connect() {
   workers_connection_.reset();
-  auto connection = Connection::open(settings_, cancellation_);
-  if (!connection) return connection.error();
-  const auto loaded = script_.load(**connection, kTimeout, cancellation_);
-  if (!loaded) return loaded.error();
-  connection_ = std::move(*connection);
+  if (const auto connected = node_.connect(cancellation_); !connected) return connected.error();
+  if (const auto loaded = node_.load_script(cancellation_); !loaded) {
+    node_.close();
+    return loaded.error();
+  }
   return beat();
 }
 
@@ -192,7 +184,7 @@ LimitLink::Failure LimitLink::carry_out(const Batch& batch) {
     calls.push_back(call("take", batch.rate, kHour));
   if (calls.empty()) return std::nullopt;
 
-  const auto answer = script_.run(*connection_, calls, kTimeout, cancellation_);
+  const auto answer = node_.run(calls, cancellation_);
   for (std::size_t i = 0; i < answer.replies.size(); i++) {
     if (Failure failure = take_answer(batch, i, answer.replies[i])) return failure;
   }
@@ -240,6 +232,11 @@ LimitLink::Failure LimitLink::take_answer(const Batch& batch, std::size_t positi
   return std::nullopt;
 }
 
+Connection::Replies LimitLink::ask_workers(const std::vector<Command>& commands) {
+  if (workers_connection_) return workers_connection_->exchange(commands, kTimeout, cancellation_);
+  return node_.exchange(commands, cancellation_);
+}
+
 LimitLink::Failure LimitLink::count_members() {
   const TimePoint now = clock_.now();
   const std::int64_t now_ms =
@@ -252,8 +249,7 @@ LimitLink::Failure LimitLink::count_members() {
       {"ZRANGEBYSCORE", key, "-inf", std::to_string(now_ms - kForgottenMs), "LIMIT", "0", "100"}};
   Nanoseconds pause = kCount;
   for (int hops = 0; hops < 2; hops++) {
-    Connection& connection = workers_connection_ ? *workers_connection_ : *connection_;
-    auto answer = connection.exchange(commands, kTimeout, cancellation_);
+    auto answer = ask_workers(commands);
     if (answer.error) {
       // Without the other node the members last seen have to do.
       if (!workers_connection_) return answer.error;
@@ -270,8 +266,7 @@ LimitLink::Failure LimitLink::count_members() {
                             clock_.now());
       Command forget = {"ZREM", key};
       for (const Reply& old : answer.replies[3].elements) forget.push_back(old.text);
-      if (forget.size() > 2)
-        static_cast<void>(connection.exchange({forget}, kTimeout, cancellation_));
+      if (forget.size() > 2) static_cast<void>(ask_workers({forget}));
       return std::nullopt;
     }
     const RedisError error = classify_error_reply(failed->text);
@@ -283,12 +278,12 @@ LimitLink::Failure LimitLink::count_members() {
             LogLevel::kWarning,
             "Redis at %s: the members of the rate-limit-group can't be counted (%s); if it is "
             "lost, each of them goes on with the full rate",
-            home_.uri.address().c_str(), error.message.c_str());
+            node_.address().c_str(), error.message.c_str());
       }
       break;
     }
     workers_connection_.reset();
-    auto other = Connection::open(moved(home_, error), cancellation_);
+    auto other = Connection::open(node_.moved_to(error), cancellation_);
     if (!other) {
       pause = kHopeless;
       break;
@@ -305,15 +300,14 @@ void LimitLink::recovered() {
   if (!std::exchange(lost_, false)) return;
   if (std::exchange(warned_, false)) {
     log_.print(LogLevel::kInfo, "Redis at %s is back: the request rate is shared again",
-               home_.uri.address().c_str());
+               node_.address().c_str());
   }
   listener_->on_back(clock_.now());
 }
 
 void LimitLink::handle(const RedisError& error) {
-  if (!keeps_connection(error.fault)) connection_.reset();
+  node_.note(error);
   const auto delay = policy_.failed(error.fault).value_or(kHopeless);
-  settings_ = error.fault == RedisFault::kMoved ? moved(home_, error) : home_;
   // One hop to another node is no outage: the questions are asked again there.
   if (error.fault == RedisFault::kMoved && policy_.failures() == 1) return;
 
@@ -332,7 +326,7 @@ void LimitLink::handle(const RedisError& error) {
     log_.print(LogLevel::kWarning,
                "Redis at %s (%s): %s. Until it is back, this process keeps to its share of the "
                "request rate",
-               home_.uri.address().c_str(), to_string(error.fault), error.message.c_str());
+               node_.address().c_str(), to_string(error.fault), error.message.c_str());
   }
   auto state = state_.lock();
   state.wait_until(changed_, std::chrono::steady_clock::now() + delay, [&] { return state->quit; });

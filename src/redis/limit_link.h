@@ -15,10 +15,9 @@
 
 #include "base/guarded.h"
 #include "base/log.h"
-#include "redis/connection.h"
 #include "redis/grant_source.h"
+#include "redis/node_link.h"
 #include "redis/reconnect.h"
-#include "redis/script_client.h"
 #include "redis/shared_limiter.h"
 
 namespace transcribe {
@@ -66,6 +65,7 @@ class LimitLink final : public GrantSource {
   Failure beat();
   Failure carry_out(const Batch& batch);
   Failure take_answer(const Batch& batch, std::size_t position, const Reply& reply);
+  Connection::Replies ask_workers(const std::vector<Command>& commands);
   Failure count_members();
   void handle(const RedisError& error);
   void recovered();
@@ -74,18 +74,15 @@ class LimitLink final : public GrantSource {
   const std::string workers_key_;
   const std::string member_;
   const std::vector<std::string> keys_;
-  const Connection::Settings home_;
   const Clock& clock_;
   const Log& log_;
-  const ScriptClient script_;
   Cancellation cancellation_;
 
   Guarded<State> state_;
   std::condition_variable changed_;
 
   Listener* listener_ = nullptr;
-  Connection::Settings settings_;  // of the node that has the group's slot
-  std::unique_ptr<Connection> connection_;
+  NodeLink node_;                                   // that has the group's slot
   std::unique_ptr<Connection> workers_connection_;  // to the node that has the workers, if another
   ReconnectPolicy policy_;
   TimePoint beat_at_{};
