@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "cutting_proxy.h"
 #include "job_store_test.h"
 #include "redis/job_owner.h"
+#include "redis/job_session.h"
 #include "shared_server.h"
 
 namespace transcribe {
@@ -72,6 +74,24 @@ START_TEST(a_dead_owner_leaves_nothing_for_ever) {
     keys++;
   }
   ck_assert_int_ge(keys, 7);
+}
+END_TEST
+
+// Else it would be taken out of the workers, which are counted for the request rate.
+START_TEST(an_owner_with_a_long_lease_shows_that_it_lives) {
+  JobRun run(*shared_server);
+  for (const int lease : {3000, 3600 * 1000}) {
+    run.settings.lease = Milliseconds(lease);
+    run.identity.job_id = std::to_string(lease);
+    JobSession session(run.settings, run.identity, ResumePolicy::kAuto, run.clock, run.log);
+    const Cancellation never;
+    ck_assert(session.link.open(never).ok());
+    ck_assert(session.create(never).ok());
+    ck_assert(session.beat(never).ok());
+    const auto next = session.beat_at - run.clock.now();
+    ck_assert(next <= std::min(Milliseconds(lease / 3), Milliseconds(200000)));
+    ck_assert(next > Milliseconds(0));
+  }
 }
 END_TEST
 
@@ -330,7 +350,8 @@ Suite* make_suite() {
   tcase_add_checked_fixture(tcase, empty_shared_server, nullptr);
   for (const TTest* test :
        {a_dead_owner_on_this_host_is_no_obstacle, a_dead_owner_leaves_nothing_for_ever,
-        a_living_owner_is_named, a_silent_owner_loses_its_job_with_its_lease,
+        an_owner_with_a_long_lease_shows_that_it_lives, a_living_owner_is_named,
+        a_silent_owner_loses_its_job_with_its_lease,
         a_job_that_is_given_back_is_taken_before_the_lease_ends,
         another_owner_that_comes_first_is_named, a_wait_for_an_owner_is_cancelled,
         a_cancelled_start_leaves_no_claim, a_start_that_is_cancelled_on_its_way_leaves_no_claim,
