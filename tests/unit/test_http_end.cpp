@@ -1,12 +1,9 @@
+#include "short_deadline.h"
+
 #include "http_test.h"
 
 namespace transcribe {
 namespace {
-
-// Long enough for a request to reach the server, under valgrind too.
-Milliseconds short_deadline() {
-  return Milliseconds(g_getenv("TRANSCRIBE_SLOW") == nullptr ? 300 : 5000);
-}
 
 START_TEST(deadline_beats_a_dripping_answer) {
   RawServer server([](Peer& peer) {

@@ -7,6 +7,7 @@
 #include "base/guarded.h"
 #include "fake_service.h"
 #include "openai/client.h"
+#include "short_deadline.h"
 
 #include "check_main.h"
 
@@ -370,7 +371,7 @@ START_TEST(deadline_ends_an_attempt) {
   fake::Answer hanging;
   hanging.hang = true;
   fixture.answer(hanging);
-  const Failure failure = fixture.fails(make_chunk(0), Milliseconds(300));
+  const Failure failure = fixture.fails(make_chunk(0), short_deadline());
   check_same(failure.reason, "timeout");
   ck_assert(failure.severity == Severity::kRetry && failure.maybe_processed);
   ck_assert(failure.message.find("request-timeout") != std::string::npos);
