@@ -40,11 +40,8 @@ void compare(const std::string& what, const std::string& input, double hours,
   std::fflush(stdout);
 }
 
-// The detector and the chunker alone, with all that a file's defaults ask of them.
-double cutting_cost(const std::vector<std::int16_t>& minute) {
-  Chunker::Config config;
-  config.overlap_frames = kSampleRate;
-  config.skip_silence = true;
+// An hour through the detector and the chunker alone.
+double cutting_cost(const std::vector<std::int16_t>& minute, const Chunker::Config& config) {
   std::uint64_t frames = 0;
   const double begin = cpu_seconds();
   Chunker chunker(config, [&](AudioPiece&& piece) { frames += piece.core.frames(); });
@@ -54,17 +51,17 @@ double cutting_cost(const std::vector<std::int16_t>& minute) {
   return cpu_seconds() - begin;
 }
 
-void compare_cutting(const std::string& input, const std::string& reference) {
+void compare_cutting(const std::string& what, const Chunker::Config& config,
+                     const std::string& input, const std::string& reference) {
   const auto minute = speech(60);
   std::vector<double> ours, theirs, ratios;
   for (int round = 0; round < kRounds; ++round) {
-    ours.push_back(cutting_cost(minute));
+    ours.push_back(cutting_cost(minute, config));
     theirs.push_back(cost(input + reference, 1));
     ratios.push_back(ours.back() / theirs.back());
   }
-  std::printf("%-58s %6.2f  (%.3f s against %.3f s per hour of audio)\n",
-              "detector and chunker alone / wavenc ! filesink", median(ratios), median(ours),
-              median(theirs));
+  std::printf("%-58s %6.2f  (%.3f s against %.3f s per hour of audio)\n", what.c_str(),
+              median(ratios), median(ours), median(theirs));
   std::fflush(stdout);
 }
 
@@ -89,7 +86,20 @@ int main(int argc, char** argv) {
     cost(source(mono) + write, 1);
     compare("16 kHz mono, split=fixed / wavenc ! filesink", source(mono), 1, sink("fixed"), write);
     compare("16 kHz mono, split=pause / wavenc ! filesink", source(mono), 1, sink("pause"), write);
-    compare_cutting(source(mono), write);
+    Chunker::Config config;
+    config.overlap_frames = kSampleRate;
+    for (const bool skip : {false, true}) {
+      config.skip_silence = skip;
+      for (const bool live : {false, true}) {
+        config.first_pause = live;
+        config.min_frames = (live ? 3 : 12) * kSampleRate;
+        config.max_frames = (live ? 10 : 28) * kSampleRate;
+        config.pause_frames = live ? kSampleRate * 3 / 10 : 0;
+        compare_cutting(std::string("detector and chunker alone, ") + (live ? "live" : "file") +
+                            ", skip-silence=" + (skip ? "true" : "false"),
+                        config, source(mono), write);
+      }
+    }
   }
   const double hours = 0.25;
   const SpeechFile stereo(hours * 3600, 48000, 2);
