@@ -3,7 +3,7 @@
 #
 # usage: tests/run.sh [--full]
 #
-# --full adds: thread sanitizer on unit, valgrind on unit and element, the long loops
+# --full adds: thread sanitizer on unit and fuzz, valgrind on unit and element, the long loops
 # (TRANSCRIBE_FULL=1) and the benchmarks. The last line is "N passed, N failed".
 set -euo pipefail
 
@@ -95,7 +95,7 @@ if [ -n "$full" ]; then
   configure build-thread -Db_sanitize=thread -Doptimization=g
   # These are slow enough without the long loops.
   export TRANSCRIBE_FULL=
-  run build-thread --suite unit --timeout-multiplier 20
+  run build-thread --suite unit --suite fuzz --timeout-multiplier 20
   configure build-plain
   run build-plain --setup valgrind --suite unit --suite element
   configure build-release --buildtype=release -Dwerror=false

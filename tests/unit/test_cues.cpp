@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <map>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "cue_lines.h"
 #include "overlaps.h"
 #include "transcript/cue_atoms.h"
 #include "transcript/cues.h"
@@ -12,6 +12,7 @@
 #include "check_main.h"
 
 using namespace transcribe;
+using transcribe::testing::check_lines;
 
 namespace {
 
@@ -293,149 +294,6 @@ START_TEST(names_of_speakers) {
 }
 END_TEST
 
-namespace {
-
-const char* const kVocabulary[] = {"a",
-                                   "I",
-                                   "the",
-                                   "house",
-                                   "sea.",
-                                   "well,",
-                                   "no!",
-                                   "(perhaps)",
-                                   "“yes”",
-                                   "¿qué",
-                                   "1,000",
-                                   "wait…",
-                                   "incomprehensibilities;",
-                                   "今天",
-                                   "我们要讲，",
-                                   "「はい」。",
-                                   "カタカナー",
-                                   "สวัสดี",
-                                   "ครับ",
-                                   "שלום",
-                                   "сегодня",
-                                   "e\u0301te\u0301",
-                                   "👩‍👩‍👧",
-                                   "🇩🇪",
-                                   "\t\n",
-                                   "—",
-                                   "...",
-                                   "-->"};
-
-std::string any_text(std::mt19937& random) {
-  std::string text;
-  for (auto count = random() % 120; count > 0; --count) {
-    text += kVocabulary[random() % std::size(kVocabulary)];
-    if (random() % 4 != 0) text += random() % 10 == 0 ? "  \n" : " ";
-  }
-  if (random() % 10 == 0) text.append(random() % 300, 'x');
-  return text;
-}
-
-std::string without_space(const std::string& text) {
-  std::string rest;
-  for (const char* p = text.c_str(); *p != '\0'; p = g_utf8_next_char(p)) {
-    const gunichar character = g_utf8_get_char(p);
-    if (!g_unichar_isspace(character) && !g_unichar_iscntrl(character))
-      rest.append(p, static_cast<std::size_t>(g_utf8_next_char(p) - p));
-  }
-  return rest;
-}
-
-// A text in a few segments of some speakers, with or without times.
-ChunkDone any_result(std::mt19937& random, std::uint64_t index, std::string* spoken) {
-  auto chunk = make_chunk(index, 28);
-  if (random() % 2 == 0) {
-    for (std::uint32_t left = 2800; left > 0;) {
-      const std::uint32_t run = std::min<std::uint32_t>(left, random() % 300);
-      chunk->mask.push_back(run);
-      left -= run;
-    }
-  }
-  const bool diarized = random() % 3 == 0;
-  std::vector<Segment> segments;
-  std::vector<Word> words;
-  std::string text;
-  for (auto count = 1 + random() % 5; count > 0; --count) {
-    const std::string part = any_text(random);
-    Segment one = segment(std::chrono::milliseconds(random() % 28000),
-                          std::chrono::milliseconds(random() % 28000), part);
-    if (diarized) one.speaker = std::string(1, static_cast<char>('A' + random() % 3));
-    segments.push_back(one);
-    text += " " + part;
-  }
-  std::stable_sort(segments.begin(), segments.end(),
-                   [](const Segment& a, const Segment& b) { return a.start < b.start; });
-  if (diarized) {
-    text.clear();
-    for (const Segment& one : segments) text += " " + one.text;
-  }
-  if (random() % 3 == 0) {
-    Nanoseconds at{0};
-    for (const Token& token : tokenize(text)) {
-      const Nanoseconds start = at + std::chrono::milliseconds(random() % 400);
-      at = start + std::chrono::milliseconds(random() % 600);
-      words.push_back({start, at, text.substr(token.begin, token.end - token.begin), {}});
-    }
-  }
-  if (!diarized && random() % 2 == 0) segments.clear();
-  *spoken = text;
-  return done_with(chunk, text, segments, words);
-}
-
-void check_lines(const Cue& cue) {
-  ck_assert_msg(!cue.text.empty() && cue.text.back() != '\n', "%s", cue.text.c_str());
-  std::size_t lines = 0;
-  for (std::size_t begin = 0; begin < cue.text.size(); ++lines) {
-    const std::size_t end = std::min(cue.text.find('\n', begin), cue.text.size());
-    const std::string line = cue.text.substr(begin, end - begin);
-    const std::size_t name = lines == 0 && !cue.speaker.empty() ? cue.speaker.size() + 2 : 0;
-    ck_assert_msg(width_of(line) + name <= kCueColumns, "%s", line.c_str());
-    const gunichar first = g_utf8_get_char(line.c_str());
-    ck_assert_msg(!g_unichar_ismark(first) && !g_unichar_isspace(first), "%s", line.c_str());
-    const bool lonely = g_utf8_strlen(line.c_str(), -1) > 1;
-    ck_assert_msg(
-        !lonely || (!line.starts_with("。") && !line.starts_with("，") && !line.starts_with("」")),
-        "%s", cue.text.c_str());
-    begin = end + 1;
-  }
-  ck_assert_uint_le(lines, 2);
-}
-
-}  // namespace
-
-// Whatever is said: the limits hold, nothing is lost, time goes on.
-START_TEST(any_texts) {
-  for (unsigned seed = 0; seed < 8; ++seed) {
-    std::mt19937 random(static_cast<unsigned>(_i) * 1000 + seed);
-    Joiner joiner;
-    std::map<std::string, Nanoseconds> until;
-    for (std::uint64_t index = 0; index < 4; ++index) {
-      std::string spoken;
-      const Released released = joiner.add(any_result(random, index, &spoken)).at(0);
-      std::map<std::string, std::string> shown;
-      Nanoseconds last = s(28 * static_cast<int>(index));
-      for (const Cue& cue : make_cues(released)) {
-        check_lines(cue);
-        ck_assert(last <= cue.begin && cue.begin < cue.end);
-        ck_assert(cue.end <= s(28 * static_cast<int>(index + 1)));
-        ck_assert(cue.end - cue.begin <= kLongestCue);
-        ck_assert(until[cue.speaker] <= cue.begin);
-        until[cue.speaker] = cue.end;
-        last = cue.begin;
-        shown[cue.speaker] += without_space(cue.text);
-      }
-      std::size_t bytes = 0;
-      for (const auto& [speaker, text] : shown) bytes += text.size();
-      ck_assert_uint_eq(bytes, without_space(spoken).size());
-      if (shown.size() == 1) ck_assert(shown.begin()->second == without_space(spoken));
-    }
-  }
-}
-END_TEST
-
 // As every subtitle: two lines, seven seconds, a length, nothing at the same time.
 START_TEST(holes_can_be_read) {
   ChunkFailed failed = make_failed(1, 0);
@@ -560,7 +418,6 @@ static Suite* make_suite() {
   tcase_add_test(tcase, wide_characters);
   tcase_add_test(tcase, no_place_to_break);
   tcase_add_test(tcase, names_of_speakers);
-  tcase_add_loop_test(tcase, any_texts, 0, 10);
   tcase_add_test(tcase, holes_can_be_read);
   tcase_add_test(tcase, a_segment_at_the_end_has_a_length);
   tcase_add_test(tcase, long_names_of_speakers);

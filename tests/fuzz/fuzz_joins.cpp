@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "fuzz.h"
 #include "job/chunk_record.h"
 #include "overlaps.h"
 #include "transcript/formats.h"
@@ -15,6 +16,7 @@
 #include "check_main.h"
 
 using namespace transcribe;
+using transcribe::testing::rounds;
 
 namespace {
 
@@ -178,8 +180,7 @@ struct Total {
 };
 
 Total run_all(Times times, bool characters) {
-  const char* const full = g_getenv("TRANSCRIBE_FULL");
-  const unsigned seeds = full != nullptr && *full != '\0' ? 5000 : 80;
+  const unsigned seeds = rounds(80, 5000);
   Total total;
   for (unsigned seed = 0; seed < seeds; ++seed) {
     const Run one = run(seed, times, characters);
@@ -284,8 +285,8 @@ START_TEST(joined_anew_from_records) {
 END_TEST
 
 static Suite* make_suite() {
-  Suite* suite = suite_create("join_fuzz");
-  TCase* tcase = tcase_create("join_fuzz");
+  Suite* suite = suite_create("fuzz_joins");
+  TCase* tcase = tcase_create("fuzz_joins");
   tcase_add_test(tcase, word_times);
   tcase_add_test(tcase, text_over_the_speech);
   tcase_add_test(tcase, text_alone);
