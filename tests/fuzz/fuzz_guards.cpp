@@ -67,10 +67,10 @@ Heard sound(std::mt19937& random) {
   return result;
 }
 
-// A phrase of 1 to 8 words until it makes up more than half of at least 20.
+// A phrase of 1 to 8 words until it makes up just more than half of at least 20.
 void loop(Heard& result, std::mt19937& random) {
   const std::size_t length = 1 + random() % 8;
-  const std::size_t times = (result.words.size() + 20) / length + 2;
+  const std::size_t times = std::max(result.words.size(), std::size_t{20}) / length + 1;
   std::vector<std::string> phrase;
   for (std::size_t i = 0; i < length; ++i) phrase.push_back("loop" + std::to_string(i));
   const auto at =
