@@ -9,8 +9,6 @@
 #include "transcript/cues.h"
 #include "transcript/formats.h"
 
-#include "check_main.h"
-
 using namespace transcribe;
 using transcribe::testing::check_lines;
 
