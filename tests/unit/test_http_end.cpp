@@ -1,6 +1,5 @@
-#include "short_deadline.h"
-
 #include "http_test.h"
+#include "short_deadline.h"
 
 namespace transcribe {
 namespace {
