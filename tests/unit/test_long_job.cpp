@@ -35,6 +35,9 @@ bool in_full() {
   return full != nullptr && *full != '\0';
 }
 
+// In valgrind, which does not tell what is in use either.
+bool is_slow() { return g_getenv("TRANSCRIBE_SLOW") != nullptr; }
+
 // Connections take more at one time than at another, and freed memory may count as used.
 std::size_t slack() { return (in_full() ? 1024 : 512) * 1024; }
 
@@ -140,7 +143,7 @@ void submit(Engine& engine, std::uint64_t index) {
 
 // 0: nothing but the bus; 1: with subtitles and a journal.
 START_TEST(days_of_a_live_stream) {
-  const std::uint64_t chunks = in_full() ? 7 * 24 * 360 : 14 * kLook;
+  const std::uint64_t chunks = in_full() ? 7 * 24 * 360 : (is_slow() ? 6 : 14) * kLook;
   const CharPtr directory(g_dir_make_tmp("long-job-XXXXXX", nullptr));
   const std::string file = std::string(directory.get()) + "/talk.srt";
   const std::string journal = std::string(directory.get()) + "/stream.jsonl";
@@ -182,8 +185,8 @@ START_TEST(days_of_a_live_stream) {
               static_cast<unsigned long>(chunks), static_cast<unsigned long>(settled),
               static_cast<unsigned long>(left));
   std::fflush(stdout);
-  ck_assert_uint_gt(settled, 1024 * 1024);
-  ck_assert_uint_le(left, settled + slack());
+  if (!is_slow()) ck_assert_uint_gt(settled, 1024 * 1024);
+  if (!is_slow()) ck_assert_uint_le(left, settled + slack());
   ck_assert_uint_gt(listener.bytes(), kLongTexts * kLongText);
   g_unlink(file.c_str());
   g_unlink(journal.c_str());
@@ -194,7 +197,7 @@ END_TEST
 static Suite* make_suite() {
   Suite* suite = suite_create("long_job");
   TCase* tcase = tcase_create("long_job");
-  if (in_full()) tcase_set_timeout(tcase, 1200);
+  tcase_set_timeout(tcase, in_full() ? 1200 : 120);
   tcase_add_loop_test(tcase, days_of_a_live_stream, 0, 2);
   suite_add_tcase(suite, tcase);
   return suite;
