@@ -184,6 +184,13 @@ class WithRedis(unittest.TestCase):
         self.client = self.server.client()
         self.addCleanup(self.client.close)
 
+    def begun(self, *done):
+        """A job that runs, with these chunks done."""
+        job = Job(self.client).start()
+        for index in done:
+            job.done(index)
+        return job
+
     def start(self, *command, **environment):
         """In a group of its own, so that it can be killed with what it runs."""
         process = subprocess.Popen(

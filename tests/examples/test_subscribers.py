@@ -40,13 +40,12 @@ class Follow(WithRedis):
     def test_a_job_that_is_not_there_yet(self):
         follower = self.follow()
         self.assertIn("Waiting", follower.stderr.readline())
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         job.complete()
         self.assertEqual(self.finish(follower, 0)[0], [line(0)])
 
     def test_late_and_in_order(self):
-        job = Job(self.client).start()
+        job = self.begun()
         for index in (1, 10, 0, 2):
             job.done(index)
         job.complete()
@@ -55,7 +54,7 @@ class Follow(WithRedis):
         self.assertIn("COMPLETED (eos)", err)
 
     def test_failed(self):
-        job = Job(self.client).start()
+        job = self.begun()
         follower = self.follow()
         self.wait_for_readers()
         job.done(0)
@@ -68,7 +67,7 @@ class Follow(WithRedis):
         self.assertNotIn("\x1b", err)
 
     def test_cancelled(self):
-        job = Job(self.client).start()
+        job = self.begun()
         follower = self.follow()
         self.wait_for_readers()
         job("cancel", "enough")
@@ -77,7 +76,7 @@ class Follow(WithRedis):
         self.assertIn("Somebody asked for the end: enough", err)
 
     def test_failed_chunk_that_succeeds_later(self):
-        job = Job(self.client).start()
+        job = self.begun()
         job.fail(0)
         follower = self.follow()
         self.read_until(follower.stderr, "not transcribed")
@@ -86,7 +85,7 @@ class Follow(WithRedis):
         self.assertEqual(self.finish(follower, 0)[0], [line(0)])
 
     def test_failed_and_started_again(self):
-        job = Job(self.client).start()
+        job = self.begun()
         follower = self.follow()
         self.wait_for_readers()
         with self.client.pipeline() as together:  # the follower sees both at once
@@ -120,7 +119,7 @@ class Follow(WithRedis):
         self.assertIn("trimmed", err)
 
     def test_end_trimmed_while_away(self):
-        job = Job(self.client).start()
+        job = self.begun()
         follower = self.follow()
         self.wait_for_readers()
         follower.send_signal(signal.SIGSTOP)
@@ -134,8 +133,7 @@ class Follow(WithRedis):
         self.assertIn("COMPLETED (eos)", err)
 
     def test_trimmed_all(self):
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         self.client.xtrim(job.stream, maxlen=0, approximate=False)
         follower = self.follow()
         self.wait_for_readers()
@@ -144,8 +142,7 @@ class Follow(WithRedis):
         self.assertEqual(self.finish(follower, 0)[0], [line(0), line(1)])
 
     def test_lost_connection(self):
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         follower = self.follow()
         self.wait_for_readers()
         self.client.client_kill_filter(_type="normal", skipme=True)
@@ -157,8 +154,7 @@ class Follow(WithRedis):
         self.assertIn("Redis is back", err)
 
     def test_restored_to_an_empty_server(self):
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         follower = self.follow()
         self.wait_for_readers()
         self.server.kill()
@@ -175,8 +171,7 @@ class Follow(WithRedis):
 
     def test_restored_twice(self):
         """The second time the server still has the job, made by the first."""
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         follower = self.follow()
         self.wait_for_readers()
         settings = list(job.settings.values())
@@ -193,7 +188,7 @@ class Follow(WithRedis):
         self.assertNotIn("anew", err)
 
     def test_started_anew(self):
-        job = Job(self.client).start()
+        job = self.begun()
         job.done(0, "old")
         follower = self.follow()
         self.wait_for_readers()
@@ -238,8 +233,7 @@ class Follow(WithRedis):
 
     def test_reader_rights(self):
         allow(self.client, "reader")
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         job.fail(1)
         job.failed()
         uri = self.server.uri.replace("://", "://reader:PASSWORD@")
@@ -272,22 +266,20 @@ class Group(WithRedis):
         consumer = self.consumer(*self.FAST)
         self.assertIn("Waiting", consumer.stderr.readline())
         self.assertEqual(self.client.dbsize(), 0)
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         job.complete()
         out, err = self.finish(consumer, 0)
         self.assertEqual(out, [line(0)])
 
     def test_late_group(self):
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         job.complete()
         self.assertEqual(self.finish(self.consumer(), 0)[0], [line(0)])
         self.assertEqual(self.finish(self.consumer(), 0)[0], [])
         self.assertEqual(self.finish(self.consumer("--group", "other"), 0)[0], [line(0)])
 
     def test_late_and_trimmed(self):
-        job = Job(self.client).start()
+        job = self.begun()
         for index in range(5):
             job.done(index)
         job.complete()
@@ -296,8 +288,7 @@ class Group(WithRedis):
         self.assertEqual(sorted(out), [line(i) for i in range(5)])
 
     def test_stream_gone(self):
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         job.complete()
         self.client.delete(job.stream)
         self.assertEqual(self.finish(self.consumer(), 0)[0], [line(0)])
@@ -316,9 +307,7 @@ class Group(WithRedis):
         self.assertGreater(self.client.xpending(job.stream, "g")["pending"], 0)
 
     def test_dead_consumer(self):
-        job = Job(self.client).start()
-        job.done(0)
-        job.done(1)
+        job = self.begun(0, 1)
         self.hang(job)
         job.done(2)
         job.complete()
@@ -327,9 +316,7 @@ class Group(WithRedis):
         self.assertEqual(self.client.xpending(job.stream, "g")["pending"], 0)
 
     def test_dead_consumer_and_trimmed(self):
-        job = Job(self.client).start()
-        job.done(0)
-        job.done(1)
+        job = self.begun(0, 1)
         self.hang(job)
         job.complete()
         self.client.xtrim(job.stream, maxlen=0, approximate=False)
@@ -337,9 +324,7 @@ class Group(WithRedis):
         self.assertEqual(sorted(out), [line(0), line(1)])
 
     def test_same_name_again(self):
-        job = Job(self.client).start()
-        job.done(0)
-        job.done(1)
+        job = self.begun(0, 1)
         self.hang(job)
         job.complete()
         out, err = self.finish(self.consumer("--min-idle", "1000", name="dead"), 0)
@@ -349,7 +334,7 @@ class Group(WithRedis):
         """What was handed out in an answer that never came is processed at once."""
         proxy = Cutter(self.server.port, b"chunk")
         self.addCleanup(proxy.stop)
-        job = Job(self.client).start()
+        job = self.begun()
         slow = ("--claim-every", "1000", "--min-idle", "1000")
         consumer = self.consumer(*slow, "--redis-uri", f"redis://127.0.0.1:{proxy.port}")
         self.wait_for_readers()
@@ -361,9 +346,7 @@ class Group(WithRedis):
         self.assertIn("trying again", err)
 
     def test_same_name_again_and_trimmed(self):
-        job = Job(self.client).start()
-        job.done(0)
-        job.done(1)
+        job = self.begun(0, 1)
         self.hang(job)
         job.complete()
         self.client.xtrim(job.stream, maxlen=1, approximate=False)
@@ -371,8 +354,7 @@ class Group(WithRedis):
         self.assertEqual(sorted(out), [line(0), line(1)])
 
     def test_group_lost_with_the_server(self):
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         consumer = self.consumer(*self.FAST)
         self.assertEqual(consumer.stdout.readline(), line(0) + "\n")
         self.wait_for_readers()
@@ -388,8 +370,7 @@ class Group(WithRedis):
 
     def test_command(self):
         with tempfile.TemporaryDirectory() as directory:
-            job = Job(self.client).start()
-            job.done(0)
+            job = self.begun(0)
             job.done(1, "zwei")
             job.complete()
             self.finish(self.consumer("--exec", f"cat > {directory}/$CHUNK_INDEX"), 0)
@@ -398,17 +379,14 @@ class Group(WithRedis):
 
     def test_command_that_fails_once(self):
         with tempfile.TemporaryDirectory() as directory:
-            job = Job(self.client).start()
-            job.done(0)
+            job = self.begun(0)
             job.complete()
             once = f"mkdir {directory}/tried || exit 0; exit 7"
             out, err = self.finish(self.consumer("--exec", once, *self.FAST), 0)
             self.assertIn("exit code 7", err)
 
     def test_command_that_always_fails(self):
-        job = Job(self.client).start()
-        job.done(0)
-        job.done(1)
+        job = self.begun(0, 1)
         job.complete()
         self.client.xtrim(job.stream, maxlen=2, approximate=False)  # chunk 1 and the end
         out, err = self.finish(self.consumer("--exec", "false", "--tries", "2", *self.FAST), 3)
@@ -417,7 +395,7 @@ class Group(WithRedis):
         self.assertEqual(err.count("exit code 1"), 4)
 
     def test_started_anew(self):
-        job = Job(self.client).start()
+        job = self.begun()
         job.done(0, "old")
         job.complete()
         self.assertEqual(self.finish(self.consumer(), 0)[0], [line(0, "old")])
@@ -429,7 +407,7 @@ class Group(WithRedis):
         self.assertEqual(self.finish(self.consumer(), 0)[0], [line(0, "new")])
 
     def test_lost_connection(self):
-        job = Job(self.client).start()
+        job = self.begun()
         consumer = self.consumer(*self.FAST)
         self.wait_for_readers()
         self.client.client_kill_filter(_type="normal", skipme=True)
@@ -439,9 +417,7 @@ class Group(WithRedis):
 
     def test_rights(self):
         allow(self.client, "consumer")
-        job = Job(self.client).start()
-        job.done(0)
-        job.done(1)
+        job = self.begun(0, 1)
         job.complete()
         self.client.xtrim(job.stream, maxlen=1, approximate=False)
         uri = self.server.uri.replace("://", "://consumer:PASSWORD@")

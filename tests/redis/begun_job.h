@@ -19,8 +19,7 @@ struct Begun {
     run.settings.timeout = Milliseconds(1000);
     // An idle connection's loss shows with the next sign of life.
     run.settings.lease = Milliseconds(1200);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     run.record(make_skipped(1, SkipReason::kSilence));
     run.queue(2);

@@ -141,6 +141,10 @@ struct JobRun {
     while (!waiting) g_usleep(1000);
   }
 
+  void begin() {
+    assert_open();
+    start();
+  }
   void record(const Event& event) { ck_assert(store->record(event).ok()); }
   void start() {
     record(StateChanged{JobState::kQueued, std::nullopt, JobReason::kCreated});
@@ -199,11 +203,29 @@ struct JobRun {
   std::unique_ptr<RedisJobStore> store;
 };
 
+// Polls a server until it says what is wanted.
+template <typename Predicate>
+bool eventually(Predicate predicate) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!predicate()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    g_usleep(2000);
+  }
+  return true;
+}
+
 // The job as a client sees it, with the lifetimes that the store sets.
 struct JobView : JobClient {
   JobView(RedisClient& client, const std::string& job = "talk") : JobClient(client, job) {
     ttl = "604800000";
     retention = "86400000";
+  }
+  void wait_for_state(const std::string& wanted) {
+    ck_assert_msg(eventually([&] { return state() == wanted; }), "%s", state().c_str());
+  }
+  void wait_for_done(const std::string& count) {
+    ck_assert_msg(eventually([&] { return field("progress", "done") == count; }), "%s",
+                  dump().c_str());
   }
   // The stored text of a chunk: what stands in its record.
   bool has_text(std::uint64_t index, const std::string& text) {
@@ -223,16 +245,5 @@ struct JobView : JobClient {
     return text;
   }
 };
-
-// Polls a server until it says what is wanted.
-template <typename Predicate>
-bool eventually(Predicate predicate) {
-  const auto end = std::chrono::steady_clock::now() + kPatience;
-  while (!predicate()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    g_usleep(2000);
-  }
-  return true;
-}
 
 }  // namespace transcribe

@@ -43,8 +43,7 @@ START_TEST(very_many_chunks) {
   std::vector<double> waits;  // ms
   {
     JobRun run(server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, text);
     const std::size_t ours = resident_bytes();
     const std::size_t theirs = used_memory(redis);

@@ -42,8 +42,7 @@ START_TEST(a_stopped_job_goes_on) {
   JobView view(redis);
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     run.record(make_skipped(1, SkipReason::kFlushed));
     run.transcribe(2, "two");
@@ -102,8 +101,7 @@ START_TEST(a_later_run_settles_chunks_otherwise) {
   JobView view(redis);
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.record(make_skipped(0, SkipReason::kFlushed));
     run.record(make_skipped(1, SkipReason::kQueueFull));
     run.record(make_failed(2));
@@ -189,8 +187,7 @@ START_TEST(a_complete_job_is_replayed) {
   JobView view(redis);
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     run.record(make_skipped(1, SkipReason::kSilence));
     run.record(make_skipped(2, SkipReason::kQueueFull));
@@ -217,8 +214,7 @@ START_TEST(failed_chunks_are_sent_again_when_that_is_asked_for) {
   JobView view(redis);
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     run.queue(1);
     run.record(make_failed(1, 503));
@@ -263,8 +259,7 @@ START_TEST(a_job_that_failed_as_a_whole_goes_on) {
   JobView view(redis);
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     StateChanged end{JobState::kFailed, JobState::kProcessing, JobReason::kError};
     auto error = std::make_shared<ChunkFailed>();
@@ -291,8 +286,7 @@ START_TEST(restart_forgets_what_is_there) {
   JobView view(redis);
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     run.complete();
   }
@@ -352,9 +346,8 @@ START_TEST(a_user_cancels) {
   JobView view(redis);
   JobRun run(*shared_server);
   run.settings.lease = Milliseconds(300);
-  run.assert_open();
-  run.start();
-  ck_assert(eventually([&] { return view.state() == "PROCESSING"; }));
+  run.begin();
+  view.wait_for_state("PROCESSING");
   ck_same(view("cancel", {"no longer needed"}), "OK PROCESSING");
   // With the next sign of life.
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.cancels.size() == 1; }));
@@ -388,9 +381,8 @@ START_TEST(the_destructor_ends_at_once) {
   JobView view(redis);
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
-    ck_assert(eventually([&] { return view.state() == "PROCESSING"; }));
+    run.begin();
+    view.wait_for_state("PROCESSING");
     shared_server->freeze();
     run.transcribe(0, "one");
     const auto begin = std::chrono::steady_clock::now();

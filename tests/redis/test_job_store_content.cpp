@@ -13,8 +13,7 @@ START_TEST(retries_and_progress_are_seen) {
   JobView view(redis);
   JobRun run(*shared_server);
   const TimePoint begin = run.clock.now();
-  run.assert_open();
-  run.start();
+  run.begin();
   run.queue(0);
   ChunkRetry retry{make_chunk(0), 2, std::chrono::milliseconds(700), {}};
   retry.failure.http_status = 429;
@@ -54,8 +53,7 @@ START_TEST(the_group_of_consumers_misses_nothing) {
   JobView view(redis);
   JobRun run(*shared_server);
   run.settings.consumer_group = "readers";
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(0, "one");
   run.complete();
   const RedisReply read =
@@ -104,8 +102,7 @@ START_TEST(hostile_content) {
   {
     JobRun run(*shared_server);
     run.identity.meta["na me\r\n"] = std::string("a\0b\xff", 4);
-    run.assert_open();
-    run.start();
+    run.begin();
     for (std::size_t i = 0; i < texts.size(); i++) run.transcribe(i, texts[i]);
     run.transcribe(texts.size(), "broken \xff\xfe text");
     run.transcribe(texts.size() + 1, std::string("cut\0off", 7));
@@ -129,8 +126,7 @@ START_TEST(an_unreadable_record_is_refused) {
   JobView view(redis);
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     run.transcribe(1, "two");
     run.transcribe(2, "three");
@@ -185,8 +181,7 @@ START_TEST(many_chunks_come_back_in_order) {
   constexpr std::uint64_t kChunks = 1500;
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
+    run.begin();
     for (std::uint64_t i = 0; i < kChunks; i++) run.transcribe(i, "text " + std::to_string(i));
     run.end(JobState::kQueued, JobReason::kStopped);
     run.assert_finish();
@@ -209,8 +204,7 @@ START_TEST(jobs_without_a_result) {
     JobView view(redis, id);
     JobRun run(*shared_server);
     run.identity.job_id = id;
-    run.assert_open();
-    run.start();
+    run.begin();
     if (skipped) run.record(make_skipped(0, SkipReason::kSilence));
     run.complete();
     ck_same(view.state(), "COMPLETED");
@@ -225,15 +219,13 @@ START_TEST(only_resumed_chunks) {
   JobView view(redis);
   {
     JobRun run(*shared_server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     run.end(JobState::kQueued, JobReason::kStopped);
     run.assert_finish();
   }
   JobRun run(*shared_server);
-  run.assert_open();
-  run.start();
+  run.begin();
   ChunkDone done = make_done(0, "one");
   done.resumed = true;
   run.record(done);

@@ -134,8 +134,7 @@ START_TEST(a_connection_that_is_lost_with_every_chunk) {
   });
   JobRun run(proxy.uri());
   run.settings.lease = Milliseconds(1200);
-  run.assert_open();
-  run.start();
+  run.begin();
   for (std::uint64_t i = 0; i < 200; i++) run.transcribe(i, "text");
   ck_assert(run.watcher.wait([](const auto& seen) { return !seen.errors.empty(); }));
   cut = false;
@@ -159,8 +158,7 @@ void check_cut_replies(Story story, std::uint64_t step) {
   });
   JobRun run(proxy.uri());
   run.settings.flush_timeout = Milliseconds(25000);
-  run.assert_open();
-  run.start();
+  run.begin();
   for (std::uint64_t i = 0; i < 6; i++) {
     run.queue(i);
     g_usleep(2000);
@@ -204,11 +202,10 @@ void check_cut_end(JobState state, JobReason reason) {
       return number > 0 || missing == 0 ? CuttingProxy::kUnlimited : whole - missing;
     });
     JobRun run(proxy.uri());
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "text");
     JobView view(redis);
-    ck_assert(eventually([&] { return view.field("progress", "done") == "1"; }));
+    view.wait_for_done("1");
     run.end(state, reason);
     run.assert_finish();
     if (missing == 0) whole = proxy.passed();

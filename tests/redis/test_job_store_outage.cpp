@@ -59,8 +59,7 @@ START_TEST(a_server_that_comes_later_and_has_the_job) {
     }
     server.kill();
     JobRun run(server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     server.restart();
     RedisClient redis(server.port());
@@ -84,8 +83,7 @@ START_TEST(a_job_that_was_interrupted_is_joined_later) {
   RedisServer server(with_file());
   {
     JobRun run(server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "first");
     run.transcribe(1, "second");
     run.end(JobState::kQueued, JobReason::kStopped);
@@ -93,8 +91,7 @@ START_TEST(a_job_that_was_interrupted_is_joined_later) {
   }
   server.kill();
   JobRun run(server);
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(0, "one");
   server.restart();
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered == 1; }));
@@ -141,8 +138,7 @@ START_TEST(a_job_of_another_source_is_not_joined_later) {
     std::map<std::string, std::string> chunks;
     {
       JobRun run(server);
-      run.assert_open();
-      run.start();
+      run.begin();
       settle(run, {0, "a"}, "first");
       settle(run, {1, "b"}, "second");
       settle(run, {2, "c"}, "third");
@@ -153,8 +149,7 @@ START_TEST(a_job_of_another_source_is_not_joined_later) {
     }
     server.kill();
     JobRun run(server);
-    run.assert_open();
-    run.start();
+    run.begin();
     for (const Chunk& chunk : one.before) settle(run, chunk, "other");
     const bool at_once = one.after.empty();
     if (at_once && one.ends) run.end(JobState::kCompleted, JobReason::kEndOfStream);
@@ -186,8 +181,7 @@ START_TEST(a_record_that_can_not_be_read_is_found_later) {
   RedisServer server(with_file());
   {
     JobRun run(server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "first");
     run.end(JobState::kQueued, JobReason::kStopped);
     run.assert_finish();
@@ -196,8 +190,7 @@ START_TEST(a_record_that_can_not_be_read_is_found_later) {
   }
   server.kill();
   JobRun run(server);
-  run.assert_open();
-  run.start();
+  run.begin();
   server.restart();
   ck_assert(run.watcher.wait([](const auto& seen) { return !seen.offs.empty(); }));
   ck_assert(run.watcher.seen().offs[0].find("chunk 0 ") != std::string::npos);
@@ -267,7 +260,7 @@ START_TEST(a_server_that_comes_back_older) {
     run.start();
     for (int i = 0; i < 450; i++) run.transcribe(static_cast<std::uint64_t>(i), "text");
     JobView view(redis);
-    ck_assert(eventually([&] { return view.field("progress", "done") == "450"; }));
+    view.wait_for_done("450");
   }
   server.kill();
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.errors.size() == 1; }));
@@ -382,8 +375,7 @@ START_TEST(the_end_does_not_wait_for_ever) {
     JobRun run(server);
     run.settings.flush_timeout = Milliseconds(700);
     run.settings.lease = Milliseconds(1200);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     // Not only on the server: the answer is here.
     ck_assert(run.watcher.wait([](const auto& seen) { return seen.stored.size() == 1; }));

@@ -258,10 +258,9 @@ START_TEST(an_owner_whose_job_is_taken_writes_no_more) {
   JobView view(redis);
   JobRun run(*shared_server);
   run.settings.lease = Milliseconds(600);
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(0, "one");
-  ck_assert(eventually([&] { return view.field("progress", "done") == "1"; }));
+  view.wait_for_done("1");
   JobClient thief(redis, "talk", "thief");
   thief.owner = "far-away boot 3 3";
   ck_same(thief.create("auto", JobOwner::here().text()).substr(0, 9), "RESUMED 2");
@@ -284,9 +283,8 @@ START_TEST(a_takeover_shows_at_the_end) {
   RedisClient redis(shared_server->port());
   JobView view(redis);
   JobRun run(*shared_server);
-  run.assert_open();
-  run.start();
-  ck_assert(eventually([&] { return view.state() == "PROCESSING"; }));
+  run.begin();
+  view.wait_for_state("PROCESSING");
   JobClient thief(redis, "talk", "thief");
   ck_same(thief.create("auto", JobOwner::here().text()).substr(0, 9), "RESUMED 2");
   run.end(JobState::kCompleted, JobReason::kEndOfStream);
@@ -302,9 +300,8 @@ START_TEST(an_owner_that_was_given_up_learns_why) {
   RedisClient redis(shared_server->port());
   JobView view(redis);
   JobRun run(*shared_server);
-  run.assert_open();
-  run.start();
-  ck_assert(eventually([&] { return view.state() == "PROCESSING"; }));
+  run.begin();
+  view.wait_for_state("PROCESSING");
   redis("HSET", view.key("ctl"), "lease", "1");
   ck_same(view("reap"), "REQUEUED 0");
   run.transcribe(0, "one");

@@ -89,8 +89,7 @@ START_TEST(users_and_passwords) {
   check_hopeless("redis://job:" + std::string(kSecret) + "x@" + address, "WRONGPASS");
   check_hopeless("redis://weak:" + std::string(kSecret) + "@" + address, "XADD");
   JobRun run("redis://job:" + std::string(kSecret) + "@" + address);
-  run.assert_open();
-  run.start();
+  run.begin();
   run.complete();
   assert_no_secret(run);
 }
@@ -115,8 +114,7 @@ START_TEST(a_certificate_that_is_not_trusted) {
   check_hopeless(server.uri(), "tls-ca-file");
   JobRun run(server);
   run.settings.tls_ca_file = server.certificate();
-  run.assert_open();
-  run.start();
+  run.begin();
   run.complete();
 }
 END_TEST
@@ -133,10 +131,9 @@ START_TEST(rights_are_lost_on_the_way) {
   RedisClient redis(server.port());
   redis("ACL", "SETUSER", "job", "on", std::string(">") + kSecret, "~*", "+@all");
   JobRun run("redis://job:" + std::string(kSecret) + "@127.0.0.1:" + std::to_string(server.port()));
-  run.assert_open();
-  run.start();
+  run.begin();
   JobView view(redis);
-  ck_assert(eventually([&] { return view.state() == "PROCESSING"; }));
+  view.wait_for_state("PROCESSING");
   redis("ACL", "SETUSER", "job", "resetpass", ">other");
   redis("CLIENT", "KILL", "USER", "job");
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.offs.size() == 1; }));
@@ -149,8 +146,7 @@ END_TEST
 START_TEST(what_a_server_lacks_is_told_once) {
   RedisServer server;
   JobRun run(server);
-  run.assert_open();
-  run.start();
+  run.begin();
   RedisClient redis(server.port());
   redis("CLIENT", "KILL", "TYPE", "normal");
   run.transcribe(0, "one");

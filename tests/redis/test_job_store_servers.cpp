@@ -12,8 +12,7 @@ using namespace std::chrono_literals;
 
 // One short job, from its start to its end.
 void run_a_job(JobRun& run, RedisClient& redis) {
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(0, "one");
   run.complete();
   JobView view(redis, run.identity.job_id);
@@ -69,12 +68,11 @@ START_TEST(a_cluster_that_is_down_for_a_while) {
   const std::string stream = "transcribe:jobs:talk";
   RedisServer& node = cluster.node_of(stream);
   JobRun run(_i == 0 ? node : cluster.node_without(stream));
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(0, "one");
   RedisClient redis(node.port());
   JobView view(redis);
-  ck_assert(eventually([&] { return view.field("progress", "done") == "1"; }));
+  view.wait_for_done("1");
   cluster.take_slot(stream);
   run.transcribe(1, "two");
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.errors.size() == 1; }));
@@ -98,12 +96,11 @@ START_TEST(a_cluster_that_loses_the_other_node) {
   RedisServer& node = cluster.node_of(stream);
   RedisServer& other = cluster.node_without(stream);
   JobRun run(node);
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(0, "one");
   RedisClient redis(node.port());
   JobView view(redis);
-  ck_assert(eventually([&] { return view.field("progress", "done") == "1"; }));
+  view.wait_for_done("1");
   other.freeze();
   redis("CONFIG", "SET", "cluster-node-timeout", "500");
   RedisCluster::wait_for_state(node, "fail");
@@ -126,13 +123,12 @@ START_TEST(a_cluster_that_loses_the_node_with_the_job) {
   RedisServer& node = cluster.node_of(stream);
   JobRun run(cluster.node_without(stream));
   run.settings.timeout = Milliseconds(1000);
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(0, "one");
   {
     RedisClient redis(node.port());
     JobView view(redis);
-    ck_assert(eventually([&] { return view.field("progress", "done") == "1"; }));
+    view.wait_for_done("1");
   }
   node.kill();
   run.transcribe(1, "two");
@@ -160,8 +156,7 @@ START_TEST(a_server_that_loads_its_data) {
   }
   JobRun run(server);
   run.settings.lease = Milliseconds(1200);
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(0, "one");
   server.kill();
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.errors.size() == 1; }));
@@ -191,8 +186,7 @@ START_TEST(a_replica_takes_over) {
   ck_assert(replica.wait_for_log("Finished with success"));
   JobRun run(master);
   run.settings.lease = Milliseconds(1200);
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(0, "one");
   RedisClient old(master.port()), redis(replica.port());
   JobView view(redis);
@@ -221,8 +215,7 @@ START_TEST(a_server_that_knows_an_older_owner_only) {
   RedisServer server;
   {
     JobRun run(server);
-    run.assert_open();
-    run.start();
+    run.begin();
     run.transcribe(0, "one");
     run.end(JobState::kQueued, JobReason::kStopped);
     run.assert_finish();
@@ -231,13 +224,12 @@ START_TEST(a_server_that_knows_an_older_owner_only) {
   }
   JobRun run(server);
   run.settings.lease = Milliseconds(1200);
-  run.assert_open();
-  run.start();
+  run.begin();
   run.transcribe(1, "two");
   {
     RedisClient redis(server.port());
     JobView view(redis);
-    ck_assert(eventually([&] { return view.field("progress", "done") == "2"; }));
+    view.wait_for_done("2");
   }
   server.kill();
   server.restart();
@@ -260,10 +252,9 @@ START_TEST(a_job_that_was_begun_anew_by_somebody_else) {
   RedisServer server;
   RedisClient redis(server.port());
   JobRun run(server);
-  run.assert_open();
-  run.start();
+  run.begin();
   JobView view(redis);
-  ck_assert(eventually([&] { return view.state() == "PROCESSING"; }));
+  view.wait_for_state("PROCESSING");
   redis("FLUSHALL");
   JobClient other(redis, "talk", "other");
   other.owner = "far-away boot 5 5";
@@ -281,10 +272,9 @@ START_TEST(a_job_that_was_ended_by_hand) {
   RedisServer server;
   RedisClient redis(server.port());
   JobRun run(server);
-  run.assert_open();
-  run.start();
+  run.begin();
   JobView view(redis);
-  ck_assert(eventually([&] { return view.state() == "PROCESSING"; }));
+  view.wait_for_state("PROCESSING");
   redis("SET", view.key("state"), "FAILED");
   run.transcribe(0, "one");
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.offs.size() == 1; }));
@@ -299,10 +289,9 @@ START_TEST(the_group_of_consumers_is_made_again) {
   RedisClient redis(server.port());
   JobRun run(server);
   run.settings.consumer_group = "readers";
-  run.assert_open();
-  run.start();
+  run.begin();
   JobView view(redis);
-  ck_assert(eventually([&] { return view.state() == "PROCESSING"; }));
+  view.wait_for_state("PROCESSING");
   redis("FLUSHALL");
   run.transcribe(0, "one");
   run.complete();
