@@ -7,6 +7,7 @@
 #include "base/guarded.h"
 #include "engine.h"
 #include "fake_service.h"
+#include "short_deadline.h"
 
 #include "check_main.h"
 
@@ -162,8 +163,9 @@ END_TEST
 // Its turn comes too late: another chunk has the only slot.
 START_TEST(answer_in_doubt_counts_at_chunk_timeout) {
   Story story([](EngineConfig& config) {
-    config.live.limits.retry_delay = config.live.limits.max_retry_delay = 500ms;
-    config.live.limits.chunk_timeout = 2s;
+    const auto most = 7 * short_deadline();
+    config.live.limits.retry_delay = config.live.limits.max_retry_delay = most / 4;
+    config.live.limits.chunk_timeout = most;
   });
   story.begin();
   story.texts.wait(1, 1);
