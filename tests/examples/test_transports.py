@@ -33,7 +33,7 @@ class Transports(WithRedis):
         self.socket = os.path.join(server.directory.name, "redis.sock")
         trust = ("--tls-ca-file", CERTIFICATE)
         self.ways = [
-            ("--redis-uri", f"rediss://localhost:{self.tls_port}", *trust),
+            ("--redis-uri", f"rediss://127.0.0.1:{self.tls_port}", *trust),
             ("--redis-uri", f"rediss://127.0.0.1:{self.tls_port}", *trust),
             ("--redis-uri", f"redis+unix://{self.socket}"),
         ]
@@ -69,7 +69,7 @@ class Transports(WithRedis):
 
     def test_an_authority_that_nobody_knows(self):
         Job(self.client).start()
-        uri = f"rediss://user:secret@localhost:{self.tls_port}"
+        uri = f"rediss://user:secret@127.0.0.1:{self.tls_port}"
         for command in ("--jobs",), ("--status", "talk"), ("--cancel", "talk"):
             out, err = self.run_to_end(1, TRANSCRIBE, *command, "--redis-uri", uri)
             self.assertRegex(err, "(?i)certificate")
