@@ -1,17 +1,42 @@
-// For tests with Check: include it after everything else.
+// What tests of subtitles are made of. For tests with Check: include it after everything else.
 #pragma once
 
 #include <glib.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "outcomes.h"
 #include "transcript/cue_atoms.h"
 #include "transcript/cues.h"
 
 #include "check_main.h"
 
 namespace transcribe::testing {
+
+inline Nanoseconds s(int seconds) { return std::chrono::seconds(seconds); }
+
+inline Segment segment(Nanoseconds start, Nanoseconds end, const std::string& text) {
+  Segment one;
+  one.start = start;
+  one.end = end;
+  one.text = text;
+  return one;
+}
+
+inline ChunkDone done_with(ChunkPtr chunk, const std::string& text, std::vector<Segment> segments,
+                           std::vector<Word> words = {}) {
+  auto transcription = std::make_shared<Transcription>();
+  transcription->text = text;
+  transcription->segments = std::move(segments);
+  transcription->words = std::move(words);
+  ChunkDone done = make_done(std::move(chunk), "");
+  done.transcription = transcription;
+  return done;
+}
 
 // What every subtitle keeps to: at most two lines, none longer than kCueColumns.
 inline void check_lines(const Cue& cue) {

@@ -11,33 +11,15 @@
 
 using namespace transcribe;
 using transcribe::testing::check_lines;
+using transcribe::testing::done_with;
+using transcribe::testing::s;
+using transcribe::testing::segment;
 
 namespace {
-
-Nanoseconds s(int seconds) { return std::chrono::seconds(seconds); }
-
-Segment segment(Nanoseconds start, Nanoseconds end, const std::string& text) {
-  Segment one;
-  one.start = start;
-  one.end = end;
-  one.text = text;
-  return one;
-}
 
 Released release(const Outcome& outcome) {
   Joiner joiner(chunk_of(outcome).index);
   return joiner.add(outcome).at(0);
-}
-
-ChunkDone done_with(ChunkPtr chunk, const std::string& text, std::vector<Segment> segments,
-                    std::vector<Word> words = {}) {
-  auto transcription = std::make_shared<Transcription>();
-  transcription->text = text;
-  transcription->segments = std::move(segments);
-  transcription->words = std::move(words);
-  ChunkDone done = make_done(std::move(chunk), "");
-  done.transcription = transcription;
-  return done;
 }
 
 // Of chunk 1: 10 s to 20 s.

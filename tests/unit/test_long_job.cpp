@@ -13,6 +13,7 @@
 #include "base/guarded.h"
 #include "bytes_in_use.h"
 #include "engine.h"
+#include "silent_observer.h"
 
 #include "check_main.h"
 
@@ -76,7 +77,7 @@ class ServiceProcess {
   std::string url_;
 };
 
-class Listener final : public EngineObserver {
+class Listener final : public SilentObserver {
  public:
   // All of them settled and told.
   void wait(std::uint64_t outcomes) {
@@ -85,24 +86,12 @@ class Listener final : public EngineObserver {
   }
   std::uint64_t bytes() { return told_.lock()->bytes; }
 
-  void on_state(const StateChanged&, const Counters&) noexcept override {}
-  void on_queued(const ChunkQueued&, const Counters&) noexcept override {}
-  void on_retry(const ChunkRetry&) noexcept override {}
   void on_released(const Released& released, const Counters&) noexcept override {
     auto told = told_.lock();
     if (released.text) told->bytes += released.text->text.size();
     if (released.outcome) ++told->outcomes;
     changed_.notify_all();
   }
-  void on_file_error(const WriteError&) noexcept override {}
-  void on_file_recovered() noexcept override {}
-  void on_store_error(const std::string&) noexcept override {}
-  void on_store_recovered() noexcept override {}
-  void on_store_off(const std::string&) noexcept override {}
-  void on_store_waiting(const std::string&) noexcept override {}
-  void on_complete(const JobEnd&) noexcept override {}
-  void on_end(const JobEnd&) noexcept override {}
-  void on_stopped(const Counters&) noexcept override {}
 
  private:
   struct Told {

@@ -11,6 +11,7 @@
 #include "counted_memory.h"
 #include "mirrors.h"
 #include "overlaps.h"
+#include "silent_observer.h"
 
 #include "check_main.h"
 
@@ -66,28 +67,16 @@ ChunkDone endless_result(std::uint64_t index) {
   return done;
 }
 
-class Counter final : public EngineObserver {
+class Counter final : public SilentObserver {
  public:
   std::uint64_t pieces = 0;
   std::uint64_t bytes = 0;
 
-  void on_state(const StateChanged&, const Counters&) noexcept override {}
-  void on_queued(const ChunkQueued&, const Counters&) noexcept override {}
-  void on_retry(const ChunkRetry&) noexcept override {}
   void on_released(const Released& released, const Counters&) noexcept override {
     if (!released.text) return;
     ++pieces;
     bytes += released.text->text.size();
   }
-  void on_file_error(const WriteError&) noexcept override {}
-  void on_file_recovered() noexcept override {}
-  void on_store_error(const std::string&) noexcept override {}
-  void on_store_recovered() noexcept override {}
-  void on_store_off(const std::string&) noexcept override {}
-  void on_store_waiting(const std::string&) noexcept override {}
-  void on_complete(const JobEnd&) noexcept override {}
-  void on_end(const JobEnd&) noexcept override {}
-  void on_stopped(const Counters&) noexcept override {}
 };
 
 }  // namespace

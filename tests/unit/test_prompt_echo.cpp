@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "fake_service.h"
 #include "short_deadline.h"
+#include "silent_observer.h"
 
 #include "check_main.h"
 
@@ -24,10 +25,8 @@ const char* const kSaid = "one two three four five";
 const SystemClock system_clock;
 const Log no_log;
 
-class Texts final : public EngineObserver {
+class Texts final : public SilentObserver {
  public:
-  void on_state(const StateChanged&, const Counters&) noexcept override {}
-  void on_queued(const ChunkQueued&, const Counters&) noexcept override {}
   void on_retry(const ChunkRetry& event) noexcept override {
     auto told = told_.lock();
     told->retries.push_back(event.failure.reason);
@@ -39,15 +38,6 @@ class Texts final : public EngineObserver {
     told->texts.push_back(done != nullptr ? done->transcription->text : "failed");
     changed_.notify_all();
   }
-  void on_file_error(const WriteError&) noexcept override {}
-  void on_file_recovered() noexcept override {}
-  void on_store_error(const std::string&) noexcept override {}
-  void on_store_recovered() noexcept override {}
-  void on_store_off(const std::string&) noexcept override {}
-  void on_store_waiting(const std::string&) noexcept override {}
-  void on_complete(const JobEnd&) noexcept override {}
-  void on_end(const JobEnd&) noexcept override {}
-  void on_stopped(const Counters&) noexcept override {}
 
   struct Told {
     std::vector<std::string> texts;
