@@ -2,6 +2,8 @@
 #include <atomic>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "begun_job.h"
 #include "cutting_proxy.h"
@@ -231,6 +233,93 @@ START_TEST(replies_in_healing_are_cut) {
 }
 END_TEST
 
+enum Interruption { kScriptIsFlushed, kReplicaTakesOver, kLateReplicaTakesOver, kInterruptions };
+
+// Between two operations of one pipeline; an earlier pipeline has been acknowledged.
+START_TEST(in_the_middle_of_a_pipeline) {
+  using Fate = CuttingProxy::Fate;
+  constexpr unsigned kChunks = 80, kDetached = 5, kInterrupted = 50;
+  RedisServer master;
+  RedisServer::Options options;
+  options.replica_of = master.port();
+  RedisServer replica(options);
+  ck_assert(replica.wait_for_log("Finished with success"));
+  const auto wait_for_replica = [&] {
+    RedisClient redis(master.port());
+    ck_assert(eventually([&] { return redis("WAIT", "1", "100").number == 1; }));
+  };
+  const auto promote = [&] { RedisClient(replica.port())("REPLICAOF", "NO", "ONE"); };
+  std::atomic<bool> all_recorded = false;
+  std::atomic<CuttingProxy*> way = nullptr;
+  unsigned done = 0;
+  CuttingProxy proxy(master.port(), [&](const std::vector<std::string>& request) {
+    const std::string operation = request.size() > 12 ? request[12] : "";
+    // From now on all travels in pipelines.
+    if (operation == "begin") ck_assert(eventually([&] { return all_recorded.load(); }));
+    if (operation != "done") return Fate::kPass;
+    done++;
+    if (done == kDetached && _i == kLateReplicaTakesOver) {
+      wait_for_replica();
+      promote();
+    }
+    if (done != kInterrupted) return Fate::kPass;
+    RedisClient redis(master.port());
+    JobView view(redis);
+    view.wait_for_done(std::to_string(kInterrupted - 1));
+    if (_i == kScriptIsFlushed) {
+      redis("SCRIPT", "FLUSH");
+      return Fate::kPass;
+    }
+    if (_i == kReplicaTakesOver) {
+      wait_for_replica();
+      promote();
+    }
+    master.freeze();
+    way.load()->lead_to(replica.port());
+    return Fate::kCut;
+  });
+  way = &proxy;
+  JobRun run(proxy.uri());
+  run.settings.flush_timeout = Milliseconds(30000);
+  run.begin();
+  for (unsigned i = 0; i < kChunks; i++) run.transcribe(i, "text");
+  all_recorded = true;
+  run.complete();
+
+  RedisClient redis(_i == kScriptIsFlushed ? master.port() : replica.port());
+  JobView view(redis);
+  const bool complete = _i != kLateReplicaTakesOver;
+  ck_same(view.problem(complete), "");
+  ck_same(view.state(), "COMPLETED");
+  ck_same(view.field("progress", "done"), std::to_string(kChunks));
+  ck_same(view.field("ctl", "epoch"), "1");
+  const auto seen = run.watcher.seen();
+  ck_assert_int_eq(seen.recovered, static_cast<int>(seen.errors.size()));
+  ck_assert(seen.offs.empty() && seen.takeovers.empty());
+  // In the order in which it happened, nothing twice; what only the lost server knew is left out.
+  std::string wanted = "state QUEUED created, state PROCESSING start";
+  std::uint64_t seq = 0;
+  std::string state;
+  unsigned next = 0, left_out = 0;
+  for (auto& event : view.events()) {
+    ck_assert_uint_gt(std::stoull(event["seq"]), seq);
+    seq = std::stoull(event["seq"]);
+    if (event["event"] == "state") ck_same(event["prev"], std::exchange(state, event["state"]));
+    if (event["event"] != "chunk") continue;
+    ck_same(event["status"], "done");
+    const unsigned index = static_cast<unsigned>(std::stoul(event["idx"]));
+    ck_assert_uint_ge(index, next);
+    if (index > next) ck_assert_uint_eq(next, kDetached - 1);
+    left_out += index - next;
+    next = index + 1;
+    wanted += ", chunk " + event["idx"] + " done";
+  }
+  ck_assert_uint_eq(next, kChunks);
+  ck_assert(complete ? left_out == 0 : left_out > 0 && left_out < kInterrupted - kDetached);
+  ck_same(view.events_text(), wanted + ", state COMPLETED eos");
+}
+END_TEST
+
 Suite* make_suite() {
   Suite* suite = suite_create("job_store_faults");
   TCase* tcase = tcase_create("faults");
@@ -243,6 +332,7 @@ Suite* make_suite() {
         replies_in_healing_are_cut}) {
     tcase_add_test(tcase, test);
   }
+  tcase_add_loop_test(tcase, in_the_middle_of_a_pipeline, 0, kInterruptions);
   suite_add_tcase(suite, tcase);
   return suite;
 }
