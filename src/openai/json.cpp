@@ -1,7 +1,6 @@
 #include "openai/json.h"
 
 #include <cmath>
-#include <cstring>
 #include <string_view>
 
 namespace transcribe {
@@ -10,6 +9,8 @@ namespace {
 constexpr int kMaxDepth = 64;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr std::string_view kReplacementEscape = "\\uFFFD";
+constexpr std::string_view kEscapes = "\"\\/bfnrt";
+constexpr std::string_view kOutsideStrings = " \t\r\n,:+-.";
 
 std::optional<unsigned> read_unicode_escape(std::string_view text, std::size_t at) {
   if (text.size() < at + 6 || text[at] != '\\' || text[at + 1] != 'u') return std::nullopt;
@@ -22,10 +23,11 @@ std::optional<unsigned> read_unicode_escape(std::string_view text, std::size_t a
   return value;
 }
 
-// json-glib 1.6 ends a string at \u0000 and loses characters after half a surrogate pair.
+// json-glib 1.6 ends a string at \u0000, loses characters after half a surrogate pair, and takes
+// octal escapes for bytes.
 // Returns the number of bytes to go on by; 0: not an escape of JSON, which it would misread.
 std::size_t repair_escape(std::string& text, std::size_t at) {
-  if (at + 1 < text.size() && text[at + 1] != 'u') return 2;
+  if (at + 1 < text.size() && kEscapes.find(text[at + 1]) != std::string_view::npos) return 2;
   const auto value = read_unicode_escape(text, at);
   if (!value) return 0;
   const bool high = *value >= 0xD800 && *value <= 0xDBFF;
@@ -72,7 +74,7 @@ bool prepare(std::string& text) {
     } else if (blank_non_number(text, i)) {
       i += 4;
       continue;
-    } else if (!g_ascii_isalnum(c) && std::strchr(" \t\r\n,:+-.", c) == nullptr) {
+    } else if (!g_ascii_isalnum(c) && kOutsideStrings.find(c) == std::string_view::npos) {
       return false;
     }
     i++;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "answers.h"
+#include "openai/json.h"
 #include "openai/response.h"
 
 #include "check_main.h"
@@ -163,9 +164,12 @@ START_TEST(broken_answers_are_refused) {
                            "/* \"*/{\"text\":\"a\"}",
                            "{\"text\":\"\\u12\"}",
                            "{\"text\":\"\\",
+                           "{\"text\":\"\\7000\"}",
                            "{\"texts\":\"a\"}"}) {
     ck_assert(!refusal(body).empty());
   }
+  ck_assert(parse_json(std::string("{\"a\":1 }")));
+  ck_assert(!parse_json(std::string("{\"a\":1\0}", 8)));
 }
 END_TEST
 
