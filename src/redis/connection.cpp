@@ -99,13 +99,12 @@ Connection::Replies Connection::exchange(const std::vector<Command>& commands, M
 RedisResult<Reply> Connection::call(const Command& command, Milliseconds timeout,
                                     const Cancellation& cancellation) {
   Replies answer = exchange({command}, timeout, cancellation);
-  if (answer.replies.empty()) {
-    return answer.error ? std::move(*answer.error)
-                        : RedisError{RedisFault::kLost, "Redis gave no reply"};
-  }
-  Reply& reply = answer.replies.front();
-  if (reply.is_error()) return classify_error_reply(reply.text);
-  return std::move(reply);
+  // What a server says before it closes is more than that it closed.
+  if (!answer.replies.empty() && answer.replies.front().is_error())
+    return classify_error_reply(answer.replies.front().text);
+  if (answer.error) return std::move(*answer.error);
+  if (answer.replies.empty()) return RedisError{RedisFault::kLost, "Redis gave no reply"};
+  return std::move(answer.replies.front());
 }
 
 }  // namespace transcribe

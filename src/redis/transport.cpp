@@ -183,6 +183,12 @@ class Exchanging {
     // A server that closes tells the reason before it does: the reader finds it, or the end.
     if (size <= 0 || exchanging->wait_.ended()) return;
     exchanging->rest_.remove_prefix(static_cast<std::size_t>(size));
+    if (exchanging->answered_) {
+      // An answer to what was not asked yet is no answer.
+      exchanging->complete_ = exchanging->rest_.empty();
+      exchanging->over_ = true;
+      return;
+    }
     exchanging->wait_.restart();
     exchanging->write();
   }
@@ -198,9 +204,9 @@ class Exchanging {
     }
     switch (exchanging->consume_({exchanging->buffer_.data(), static_cast<std::size_t>(size)})) {
       case Transport::Next::kNothing:
-        // An answer to what was not asked yet is no answer.
-        exchanging->complete_ = !exchanging->writing_;
-        exchanging->over_ = true;
+        // Who asked in several pieces may hear of the last one's end behind the answer.
+        exchanging->answered_ = true;
+        exchanging->complete_ = exchanging->over_ = !exchanging->writing_;
         return;
       case Transport::Next::kStop:
         exchanging->over_ = true;
@@ -222,6 +228,7 @@ class Exchanging {
   ErrorPtr error_;
   bool writing_ = false;
   bool reading_ = false;
+  bool answered_ = false;  // in full
   bool over_ = false;
   bool complete_ = false;
 };

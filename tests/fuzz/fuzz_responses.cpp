@@ -39,7 +39,7 @@ std::string mutate(std::string body, std::mt19937& random) {
                                                    "'",
                                                    "9999999999999999999",
                                                    "\"text\":"};
-  for (std::size_t edits = 1 + below(4); edits > 0; edits--) {
+  for (std::size_t edits = 1 + below(3); edits > 0; edits--) {
     const std::size_t at = below(body.size() + 1);
     switch (below(5)) {
       case 0:
