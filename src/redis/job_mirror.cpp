@@ -39,9 +39,10 @@ JobMirror::~JobMirror() {
 
 void JobMirror::start(const std::optional<RedisError>& outage) {
   phase_ = !session_.owned()         ? Phase::kCreate
+           : outage                  ? Phase::kRead
            : session_.link.is_open() ? Phase::kReady
                                      : Phase::kSync;
-  if (phase_ == Phase::kCreate) late_.emplace();
+  if (phase_ == Phase::kCreate || phase_ == Phase::kRead) late_.emplace();
   run_id_ = session_.link.run_id();
   if (outage) fail(*outage);
   thread_ = std::thread([this] { run(); });
