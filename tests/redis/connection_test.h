@@ -19,9 +19,10 @@ namespace transcribe {
 
 using Steady = std::chrono::steady_clock;
 
-inline constexpr Milliseconds kLong{30000};   // nothing may come near it
-inline constexpr Milliseconds kShort{300};    // for what never comes
-inline constexpr Milliseconds kSlack{10000};  // generous for "soon" on a busy machine
+inline constexpr Milliseconds kLong{30000};             // nothing may come near it
+inline constexpr Milliseconds kEver{24 * 3600 * 1000};  // longer than any test
+inline constexpr Milliseconds kShort{300};              // for what never comes
+inline constexpr Milliseconds kSlack{10000};            // generous for "soon" on a busy machine
 
 inline const Cancellation kNever;
 
@@ -93,26 +94,22 @@ Milliseconds time_of(Function function) {
   return std::chrono::duration_cast<Milliseconds>(Steady::now() - start);
 }
 
-// Cancels from another thread after `delay`.
+// Cancels from another thread after `delay`. Give what it cancels kEver: then only the cancel ends
+// it, whatever that costs on a busy machine, or the watchdog of the tests.
 class CancelLater {
  public:
   explicit CancelLater(Milliseconds delay)
       : thread_([this, delay] {
           std::this_thread::sleep_for(delay);
-          cancelled_at_ = Steady::now();
           cancellation_.cancel();
         }) {}
+  ~CancelLater() { thread_.join(); }
+  CancelLater(const CancelLater&) = delete;
+  CancelLater& operator=(const CancelLater&) = delete;
   const Cancellation& get() const { return cancellation_; }
-  // How long it took from the cancel to this call.
-  Milliseconds finish() {
-    const auto now = Steady::now();
-    thread_.join();
-    return std::chrono::duration_cast<Milliseconds>(now - cancelled_at_);
-  }
 
  private:
   Cancellation cancellation_;
-  Steady::time_point cancelled_at_;
   std::thread thread_;
 };
 
