@@ -184,12 +184,15 @@ class WithRedis(unittest.TestCase):
         self.client = self.server.client()
         self.addCleanup(self.client.close)
 
-    def begun(self, *done):
+    def begun(self, *done, name="talk", **settings):
         """A job that runs, with these chunks done."""
-        job = Job(self.client).start()
+        job = Job(self.client, name, **settings).start()
         for index in done:
             job.done(index)
         return job
+
+    def uri_of(self, user, password="PASSWORD"):
+        return self.server.uri.replace("://", f"://{user}:{password}@")
 
     def start(self, *command, **environment):
         """In a group of its own, so that it can be killed with what it runs."""

@@ -45,19 +45,15 @@ class List(Jobs):
         )
 
     def test_all_kinds(self):
-        job = Job(self.client, "running").start()
-        job.done(0)
+        job = self.begun(0, name="running")
         job.skip(1)
         job.fail(2, "no")
         job.expect("progress", 9, 0)
         Job(self.client, "waiting").create().expect("move", "QUEUED", "stopped")
-        Job(self.client, "silent", **SHORT).start()
-        done = Job(self.client, "complete").start()
-        done.done(0)
-        done.complete()
-        Job(self.client, "broken").start().failed("error", "The key\nis bad")
-        asked = Job(self.client, "asked").start()
-        asked("cancel", "enough")
+        self.begun(name="silent", **SHORT)
+        self.begun(0, name="complete").complete()
+        self.begun(name="broken").failed("error", "The key\nis bad")
+        self.begun(name="asked")("cancel", "enough")
         out, err = self.command(0, "--jobs")
         self.assertEqual(err, "")
         rows = {row.split()[0]: row for row in out}
@@ -100,8 +96,7 @@ class List(Jobs):
 
 class Status(Jobs):
     def test_failed_chunks(self):
-        job = Job(self.client).start()
-        job.done(0)
+        job = self.begun(0)
         job.skip(1)
         error = {"severity": "chunk", "cause": "write", "reason": "http-status"}
         error |= {"message": "The service said no", "http_status": 400}
@@ -123,18 +118,18 @@ class Status(Jobs):
         self.assertNotIn("\x1b", text)
 
     def test_what_to_do_next(self):
-        job = Job(self.client).start()
+        job = self.begun()
         self.check(0, "alive\n(.*\n)*It is being worked on", "--status", "talk")
         job.expect("move", "QUEUED", "stopped")
         uri = r'transcribe --redis-uri "\$REDIS_URL" MEDIA'
         go_on = rf"nobody\n(.*\n)*.*\n  to go on .*{uri} job-id=talk"
         self.check(0, go_on, "--status", "talk")
-        Job(self.client, "silent", **SHORT).start()
+        self.begun(name="silent", **SHORT)
         self.check(0, "4711; its lease ended.*\n(.*\n)*Nobody works on it", "--status", "silent")
-        Job(self.client, "broken").start().failed()
+        self.begun(name="broken").failed()
         mended = rf"When the cause is mended.*\n  {uri} job-id=broken"
         self.check(0, mended, "--status", "broken")
-        Job(self.client, "complete").start().complete()
+        self.begun(name="complete").complete()
         self.check(0, "Nothing to do. Its texts stay in Redis until 2", "--status", "complete")
 
     def test_what_to_type_finds_the_same_redis(self):
@@ -143,7 +138,7 @@ class Status(Jobs):
         client.auth("hidden")
         self.addCleanup(client.close)
         Job(client, prefix="my own").start().failed()
-        uri = self.server.uri.replace("://", "://:hidden@")
+        uri = self.uri_of("", "hidden")
         where = ("--redis-uri", uri, "--key-prefix", "my own")
         out, err = self.command(0, "--status", "talk", *where)
         told = f"transcribe --redis-uri '{self.server.uri}' --key-prefix 'my own' MEDIA job-id=talk"
@@ -160,10 +155,15 @@ class Status(Jobs):
 
 
 class Follow(Jobs):
-    def test_to_the_end(self):
-        job = Job(self.client).create()
+    def follow(self):
+        """A follower that has shown what there is and waits for more."""
         follower = self.start(TRANSCRIBE, "--follow", "talk")
         self.wait_for_readers()
+        return follower
+
+    def test_to_the_end(self):
+        job = Job(self.client).create()
+        follower = self.follow()
         job.expect("move", "PROCESSING", "start")
         job.done(1)
         self.assertEqual(follower.stdout.readline(), line(1) + "\n")
@@ -178,31 +178,26 @@ class Follow(Jobs):
         self.assertTrue(err.endswith("COMPLETED (eos)\n"), err)
 
     def test_ends(self):
-        job = Job(self.client).start()
-        job.done(10)
-        job.done(9)
+        job = self.begun(10, 9)
         job.fail(11, "no luck")
         job.failed("chunks-failed", "1 chunk failed")
         out, err = self.command(3, "--follow", "talk")
         self.assertEqual(out, [line(9), line(10)])
         self.assertIn("[not transcribed: no luck]", err)
         self.assertIn("transcribe: 1 chunk failed", err)
-        Job(self.client, "broken").start().failed("error", "The key is bad")
+        self.begun(name="broken").failed("error", "The key is bad")
         out, err = self.command(1, "--follow", "broken", "-q")
         self.assertEqual(err, "transcribe: The key is bad\n")
 
     def test_a_job_that_is_not_there_yet(self):
         follower = self.start(TRANSCRIBE, "--follow", "talk")
         self.assertIn("Waiting", follower.stderr.readline())
-        job = Job(self.client).start()
-        job.done(0)
-        job.complete()
+        self.begun(0).complete()
         self.assertEqual(self.finish(follower, 0)[0], [line(0)])
 
     def test_trimmed_while_away(self):
-        job = Job(self.client, maxlen=1).start()
-        follower = self.start(TRANSCRIBE, "--follow", "talk")
-        self.wait_for_readers()
+        job = self.begun(maxlen=1)
+        follower = self.follow()
         follower.send_signal(signal.SIGSTOP)
         for index in range(150):
             job.done(index, seconds=1)
@@ -215,9 +210,8 @@ class Follow(Jobs):
         self.assertIn("trimmed", err)
 
     def test_end_trimmed_while_away(self):
-        job = Job(self.client).start()
-        follower = self.start(TRANSCRIBE, "--follow", "talk")
-        self.wait_for_readers()
+        job = self.begun()
+        follower = self.follow()
         follower.send_signal(signal.SIGSTOP)
         job.done(0)  # the answer to what it asked before
         job.done(1)
@@ -229,7 +223,7 @@ class Follow(Jobs):
         self.assertIn("COMPLETED (eos)", err)
 
     def test_failed_chunk_that_succeeds_later(self):
-        job = Job(self.client).start()
+        job = self.begun()
         job.fail(0)
         follower = self.start(TRANSCRIBE, "--follow", "talk")
         self.read_until(follower.stderr, "not transcribed")
@@ -238,7 +232,7 @@ class Follow(Jobs):
         self.assertEqual(self.finish(follower, 0)[0], [line(0)])
 
     def test_a_record_of_a_later_version(self):
-        job = Job(self.client).start()
+        job = self.begun()
         job.expect("done", 0, record(0, "done", text="x", v=2))
         job.done(1)
         job.complete()
@@ -247,10 +241,8 @@ class Follow(Jobs):
         self.assertEqual(err.count("Chunk 0: "), 1)
 
     def test_lost_connection_and_emptied_server(self):
-        job = Job(self.client).start()
-        job.done(0)
-        follower = self.start(TRANSCRIBE, "--follow", "talk")
-        self.wait_for_readers()
+        job = self.begun(0)
+        follower = self.follow()
         self.server.kill()
         self.read_until(follower.stderr, "trying again")
         self.server.start()
@@ -265,7 +257,7 @@ class Follow(Jobs):
         self.assertIn("Redis had lost it", err)
 
     def test_started_anew(self):
-        job = Job(self.client).start()
+        job = self.begun()
         job.done(0, "old")
         follower = self.start(TRANSCRIBE, "--follow", "talk")
         self.assertEqual(follower.stdout.readline(), line(0, "old") + "\n")
@@ -281,10 +273,8 @@ class Follow(Jobs):
 
     def test_reader_rights(self):
         allow(self.client, "reader")
-        job = Job(self.client).start()
-        job.done(0)
-        job.complete()
-        uri = self.server.uri.replace("://", "://reader:PASSWORD@")
+        self.begun(0).complete()
+        uri = self.uri_of("reader")
         self.assertEqual(self.command(0, "--follow", "talk", "--redis-uri", uri)[0], [line(0)])
         self.command(0, "--jobs", "--redis-uri", uri)
         self.command(0, "--status", "talk", "--redis-uri", uri)
@@ -293,7 +283,7 @@ class Follow(Jobs):
 
 class Cancel(Jobs):
     def test_the_owner_is_asked(self):
-        job = Job(self.client).start()
+        job = self.begun()
         self.check(0, "Asked somewhere:4711 to end the job talk", "--cancel", "talk")
         self.assertRegex(self.client.hget(job.key("ctl"), "cancel"), "^cancelled by .* on .+")
         self.assertEqual(job.state(), "PROCESSING")
@@ -302,14 +292,14 @@ class Cancel(Jobs):
         self.check(0, "was cancelled before", "--cancel", "talk")
 
     def test_nobody_owns_it(self):
-        job = Job(self.client).start()
+        job = self.begun()
         job.expect("move", "QUEUED", "stopped")
         self.check(0, "Nobody worked on", "--cancel", "talk")
         self.assertEqual(job.state(), "FAILED")
         self.assertEqual(self.client.hget(job.key("meta"), "reason"), "cancelled")
 
     def test_the_owner_is_dead(self):
-        job = Job(self.client, **SHORT).start()
+        job = self.begun(**SHORT)
         self.check(0, "Nobody worked on", "--cancel", "talk")
         self.assertEqual(job.state(), "FAILED")
 
@@ -319,9 +309,9 @@ class Cancel(Jobs):
         gone = subprocess.Popen(["true"])
         gone.wait()
         host = socket.gethostname()
-        Job(self.client, "clone", owner=f"clone-of-{host} {here} {gone.pid} 1").start()
+        self.begun(name="clone", owner=f"clone-of-{host} {here} {gone.pid} 1")
         self.assertNotIn("dead", "".join(self.command(0, "--status", "clone")[0]))
-        job = Job(self.client, owner=f"{host} {here} {gone.pid} 1").start()
+        job = self.begun(owner=f"{host} {here} {gone.pid} 1")
         self.check(0, "its owner is dead", "--jobs")
         owner = re.escape(f"{host}:{gone.pid}")
         self.check(0, f"{owner}; its owner is dead\n(.*\n)*Nobody", "--status", "talk")
@@ -330,7 +320,7 @@ class Cancel(Jobs):
         self.check(0, "Nobody worked on", "--cancel", "talk")
 
     def test_it_has_ended(self):
-        Job(self.client).start().complete()
+        self.begun().complete()
         self.check(1, "has already ended: COMPLETED", "--cancel", "talk")
 
     def test_no_job(self):
@@ -339,8 +329,8 @@ class Cancel(Jobs):
 
     def test_the_elements_rights(self):
         allow(self.client, "transcribe")
-        uri = self.server.uri.replace("://", "://transcribe:PASSWORD@")
-        Job(self.client, **SHORT).start()
+        uri = self.uri_of("transcribe")
+        self.begun(**SHORT)
         for command in ("--jobs",), ("--status", "talk"), ("--cancel", "talk"):
             self.command(0, *command, "--redis-uri", uri)
 
@@ -367,21 +357,18 @@ class Usage(Jobs):
         self.assertIn("--redis-uri", err)
 
     def test_redis_is_not_there(self):
-        uri = self.server.uri
         self.server.kill()
         for command in ("--jobs",), ("--status", "a"), ("--follow", "a"), ("--cancel", "a"):
-            out, err = self.command(1, *command, "--redis-uri", uri.replace("://", "://:hidden@"))
+            out, err = self.command(1, *command, "--redis-uri", self.uri_of("", "hidden"))
             self.assertRegex(err, "127.0.0.1")
             self.assertNotIn("hidden", err)
         self.check(1, "127.0.0.1", "--retry-failed", "a", "a.wav")
 
     def test_nothing_to_retry(self):
         self.check(4, "There is no job talk", "--retry-failed", "talk", "a.wav")
-        job = Job(self.client).start()
-        job.done(0)
-        job.complete()
+        self.begun(0).complete()
         self.check(0, "has no failed chunks", "--retry-failed", "talk", "a.wav")
-        Job(self.client, "failed").start().failed()
+        self.begun(name="failed").failed()
         self.check(2, "give MEDIA, the source of failed, behind it", "--retry-failed", "failed")
 
 

@@ -225,7 +225,7 @@ class Follow(WithRedis):
             self.assertIn("job id", err)
         _, err = self.finish(self.follow("a", "--redis-uri", "http://x"), 2)
         self.assertIn("none of redis", err)
-        uri = self.server.uri.replace("://", "://:hidden@")
+        uri = self.uri_of("", "hidden")
         _, err = self.finish(self.follow("a", "--redis-uri", uri), 2)
         self.assertNotIn("hidden", err)
         self.client.set("transcribe:jobs:a", "no stream")
@@ -236,7 +236,7 @@ class Follow(WithRedis):
         job = self.begun(0)
         job.fail(1)
         job.failed()
-        uri = self.server.uri.replace("://", "://reader:PASSWORD@")
+        uri = self.uri_of("reader")
         self.assertEqual(self.finish(self.follow("talk", "--redis-uri", uri), 1)[0], [line(0)])
 
 
@@ -420,7 +420,7 @@ class Group(WithRedis):
         job = self.begun(0, 1)
         job.complete()
         self.client.xtrim(job.stream, maxlen=1, approximate=False)
-        uri = self.server.uri.replace("://", "://consumer:PASSWORD@")
+        uri = self.uri_of("consumer")
         out, err = self.finish(self.consumer("--redis-uri", uri, *self.FAST), 0)
         self.assertEqual(len(out), 2)
 
