@@ -118,10 +118,16 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
-void check_ending(SinkPipeline& pipeline, const Ending& ending) {
-  // The last word is stored before EOS or ERROR is posted.
+bool is_mirrored() { return g_getenv("TRANSCRIBE_REDIS_PORT") != nullptr; }
+
+void check_mirrored(SinkPipeline& pipeline) {
   if (const char* port = g_getenv("TRANSCRIBE_REDIS_PORT"))
     check_mirror(pipeline, static_cast<std::uint16_t>(std::stoul(port)));
+}
+
+void check_ending(SinkPipeline& pipeline, const Ending& ending) {
+  // The last word is stored before EOS or ERROR is posted.
+  check_mirrored(pipeline);
   pipeline.set_state(GST_STATE_READY);
   pipeline.collect();
   const std::vector<std::string> words = story(pipeline);

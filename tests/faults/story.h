@@ -39,6 +39,11 @@ struct Ending {
 // complete, EOS or ERROR; nothing came later; START once before the first CONTINUE, one CONTINUE
 // per settled chunk; results and failures in chunk order, each chunk settled at most once.
 void check_ending(SinkPipeline& pipeline, const Ending& ending);
+// Every job is mirrored in Redis (tests/redis/with_redis.py).
+bool is_mirrored();
+// Then Redis says what the bus said of a job that has ended or was stopped. check_ending() looks,
+// too.
+void check_mirrored(SinkPipeline& pipeline);
 // The job's counters agree with the messages, and every chunk was settled when `all` is set.
 void check_counters(const SinkPipeline& pipeline, bool all);
 

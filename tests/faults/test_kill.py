@@ -180,9 +180,14 @@ class LastWord(Pipelines):
     def test_failed_chunks(self):
         self.serve('{"answers": [{"chunk": 5, "status": 413}]}')
         server = self.redis()
-        self.assertEqual(self.ended(server, 1), ("FAILED", "chunks-failed"))
-        self.assertEqual(server.text("HKEYS", server.key("cerr")), "4")
-        self.check_stream(server)
+        for policy, code, reason in (("continue", 1, "chunks-failed"), ("abort", 1, "error"),
+                                     ("ignore", 0, "chunks-failed")):
+            with self.subTest(policy=policy):
+                server.text("FLUSHALL")
+                ended = self.ended(server, code, "on-error=" + policy)
+                self.assertEqual(ended, ("FAILED", reason))
+                self.assertEqual(server.text("HKEYS", server.key("cerr")), "4")
+                self.check_stream(server)
 
     def test_interrupted(self):
         self.serve('{"answers": [{"chunk": 9, "hang": true}]}')
