@@ -46,7 +46,8 @@ std::optional<RedisError> first_error(const std::vector<Reply>& replies) {
 
 void append_questions(std::vector<Command>& commands, const transcribe::JobKeys& keys) {
   commands.push_back({"GET", keys.state});
-  commands.push_back({"HMGET", keys.meta, "reason", "since_ms", "created_ms"});
+  commands.push_back(
+      {"HMGET", keys.meta, "reason", "since_ms", "created_ms", "source", "host", "location"});
   commands.push_back({"HMGET", keys.progress, "total", "done", "failed", "skipped", "inflight",
                       "audio_ms", "updated_ms"});
   commands.push_back(
@@ -62,10 +63,13 @@ JobView read_answers(const std::string& id, const std::vector<Reply>& replies) {
     return view;
   }
   view.state = replies[0].text;
-  auto words = texts(replies[1], 3);
+  auto words = texts(replies[1], 6);
   view.reason = words[0];
   view.since_ms = number(words[1]);
   view.created_ms = number(words[2]);
+  view.source = words[3];
+  view.host = words[4];
+  view.location = words[5];
   words = texts(replies[2], 7);
   view.total = number(words[0]);
   view.done = number(words[1]);

@@ -37,6 +37,9 @@ struct JobView {
   std::string cancel;  // note of who asked for the end
   std::string error_code;
   std::string error;
+  std::string source;       // as transcribe::source_text() has it; empty: not known
+  std::string host;         // that created the job; empty: not known
+  std::string location;     // of the transcript there; empty: none
   std::string unreadable;   // why nothing else is known
   std::int64_t now_ms = 0;  // the server's clock when it answered
 

@@ -9,9 +9,12 @@
 #include <vector>
 
 #include "base/uri_text.h"
+#include "glib_cpp.h"
+#include "job/source_uri.h"
 #include "job_follow.h"
 #include "job_redis.h"
 #include "redis/job_owner.h"
+#include "transcript/writer.h"
 
 namespace {
 
@@ -135,14 +138,16 @@ std::string call_again(const JobOptions& options, bool finds_environment) {
 
 void print_what_next(const JobView& job, const JobOptions& options) {
   const std::string call = call_again(options, true);
-  const std::string go_on = call_again(options, false) + " MEDIA job-id=" + job.id;
+  const bool whole = transcribe::is_whole_source(job.source);
+  const std::string media = whole ? clean(take(g_shell_quote(job.source.c_str()))) : "MEDIA";
+  const std::string go_on = call_again(options, false) + " " + media + " job-id=" + job.id;
   print("");
   if (job.state == "COMPLETED") {
     print("Nothing to do. Its texts stay in Redis until " +
           local_time(job.since_ms + job.retention_ms) + ".");
   } else if (job.state == "FAILED" && job.failed > 0) {
     print("To send the failed chunks again, with the settings of the first time:\n  " + call +
-          " --retry-failed " + job.id + " MEDIA");
+          " --retry-failed " + job.id + (whole ? "" : " MEDIA"));
   } else if (job.state == "FAILED") {
     print(
         "When the cause is mended, go on where it stopped, with the settings of the first "
@@ -187,12 +192,13 @@ ExitCode print_status(JobRedis& redis, const std::string& id, const JobOptions& 
         " failed, " + std::to_string(job.skipped) + " not sent, " + std::to_string(job.inflight) +
         " in flight, of " + std::to_string(job.total) + (job.ended() ? "" : " so far"));
   print("Audio     " + age(job.audio_ms) + " transcribed");
+  if (!job.source.empty()) print("Source    " + clean(job.source));
   if (!job.cancel.empty()) print("Cancel    " + clean(job.cancel));
   if (!job.error.empty())
     print("Error     " + clean(job.error) + " (" + clean(job.error_code) + ")");
   for (const auto& [name, value] : *meta) {
     if (name == "schema" || name == "fp" || name == "state" || name == "reason" ||
-        name.ends_with("_ms"))
+        name == "source" || name.ends_with("_ms"))
       continue;
     print("Setting   " + clean(name) + "=" + clean(value));
   }
@@ -257,6 +263,37 @@ ExitCode cancel_job(JobRedis& redis, const std::string& id) {
   return kComplete;
 }
 
+// What to open for the job's source, on this machine.
+transcribe::Result<std::string, Retry> find_source(const JobView& job) {
+  const std::string wanted = "give MEDIA, the source of " + job.id + ", behind it.";
+  if (job.source.empty())
+    return Retry{kUsage, "Redis has no audio, and no source of it: " + wanted};
+  const std::string source = clean(job.source);
+  if (!transcribe::is_whole_source(job.source))
+    return Retry{kUsage, "Redis has only the beginning of " + source + ": " + wanted};
+  if (g_strcmp0(g_uri_peek_scheme(job.source.c_str()), "file") != 0) return job.source;
+  char* host = nullptr;
+  const std::string path = take(g_filename_from_uri(job.source.c_str(), &host, nullptr));
+  const std::string machine = take(host);
+  const bool here = machine.empty() || machine == "localhost" || machine == g_get_host_name();
+  if (here && !path.empty() && g_file_test(path.c_str(), G_FILE_TEST_EXISTS)) return path;
+  const bool elsewhere = !job.host.empty() && job.host != g_get_host_name();
+  return Retry{kError, source + (elsewhere ? " was on " + clean(job.host) + ", and" : "") +
+                           " is not on this machine: " + wanted};
+}
+
+// Where the job's transcript is, when that is here. Not whatever file Redis may name: one that the
+// element would write as a transcript by itself.
+std::string find_output(const JobView& job) {
+  if (job.host != g_get_host_name() || !g_path_is_absolute(job.location.c_str())) return "";
+  using Format = transcribe::TranscriptFormat;
+  if (transcribe::resolve_format(Format::kAuto, job.location) == Format::kTxt &&
+      !job.location.ends_with(".txt"))
+    return "";
+  const std::string directory = take(g_path_get_dirname(job.location.c_str()));
+  return g_file_test(directory.c_str(), G_FILE_TEST_IS_DIR) ? job.location : "";
+}
+
 transcribe::Result<JobRedis> connect(const JobOptions& options) {
   const std::string text = wanted_redis_uri(options);
   if (text.empty()) return transcribe::Error{"Where is Redis? Give --redis-uri or set REDIS_URL."};
@@ -296,7 +333,7 @@ ExitCode run_job_command(const JobCommand& command, const JobOptions& options, b
   }
 }
 
-Retry look_at_retry(const std::string& id, const JobOptions& options) {
+Retry look_at_retry(const std::string& id, const JobOptions& options, bool has_media) {
   auto redis = connect(options);
   if (!redis) return {kUsage, redis.error().message};
   const auto views = redis->view({id});
@@ -305,5 +342,11 @@ Retry look_at_retry(const std::string& id, const JobOptions& options) {
   if (!job.unreadable.empty()) return {kError, job.unreadable};
   if (job.state.empty()) return {kNoJob, "There is no job " + id + " at " + redis->address() + "."};
   if (job.state == "COMPLETED") return {kComplete, "The job " + id + " has no failed chunks."};
-  return {};
+  Retry retry;
+  retry.output = find_output(job);
+  if (has_media) return retry;
+  auto source = find_source(job);
+  if (!source) return std::move(source.error());
+  retry.media = std::move(*source);
+  return retry;
 }

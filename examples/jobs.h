@@ -25,9 +25,11 @@ ExitCode run_job_command(const JobCommand& command, const JobOptions& options, b
 // Whether there is something to send again; else what to say, and the exit code.
 struct Retry {
   ExitCode code = kComplete;
-  std::string message;  // empty: go on
+  std::string message{};  // empty: go on
+  std::string media{};    // the job's source, a file's name or a URI; where none is given
+  std::string output{};   // the job's transcript; empty: not on this machine
 };
-Retry look_at_retry(const std::string& id, const JobOptions& options);
+Retry look_at_retry(const std::string& id, const JobOptions& options, bool has_media);
 
 // With REDIS_URL; empty: neither is given.
 std::string wanted_redis_uri(const JobOptions& options);

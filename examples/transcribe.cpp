@@ -99,7 +99,19 @@ struct Options {
   JobOptions jobs;
   JobCommand command;
   std::vector<std::string> arguments;
+  // Of the job that is gone on with; empty: MEDIA is given; its transcript is named as MEDIA is.
+  std::string job_media;
+  std::string job_output;
 };
+
+// "NAME=VALUE" names no medium, unless there is such a file.
+bool names_media(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) return false;
+  const std::string& first = arguments.front();
+  const std::size_t name = first.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-");
+  return name == 0 || name == std::string::npos || first[name] != '=' ||
+         g_file_test(first.c_str(), G_FILE_TEST_EXISTS);
+}
 
 // At most one command; with it MEDIA only where something is transcribed.
 std::string check_options(const Options& options, int commands) {
@@ -131,7 +143,9 @@ bool parse_options(int argc, char** argv, Options& options, std::string& error) 
   char** rest = nullptr;
   const GOptionEntry entries[] = {
       {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
-       "Transcript file: .srt, .vtt, .txt, .jsonl, .json (MEDIA's name with .srt, here)", "FILE"},
+       "Transcript file: .srt, .vtt, .txt, .jsonl, .json (MEDIA's name with .srt, here; with "
+       "--retry-failed the job's own, where it is on this machine)",
+       "FILE"},
       {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "Print nothing but problems", nullptr},
       {"redis-uri", 0, 0, G_OPTION_ARG_STRING, &uri,
        "Keep the job in Redis (REDIS_URL is not used for this); for the commands on jobs: where "
@@ -148,7 +162,8 @@ bool parse_options(int argc, char** argv, Options& options, std::string& error) 
        "ID"},
       {"cancel", 0, 0, G_OPTION_ARG_STRING, &ids[2], "Ask whoever works on a job to end it", "ID"},
       {"retry-failed", 0, 0, G_OPTION_ARG_STRING, &ids[3],
-       "Transcribe again what failed of the job's MEDIA, which must be given, and what is missing",
+       "Transcribe again what failed of the job, and what is missing; MEDIA is needed only where "
+       "Redis does not have all of its URI, or it is not on this machine",
        "ID"},
       {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", nullptr},
       {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &rest, nullptr, nullptr},
@@ -242,12 +257,17 @@ gboolean Session::on_signal(gpointer data) noexcept {
 
 int Session::run(const Options& options) {
   std::string error;
-  const std::optional<Media> media = find_media(options.arguments.front().c_str(), error);
+  const bool has_media = options.job_media.empty();
+  const std::string& name = has_media ? options.arguments.front() : options.job_media;
+  const std::optional<Media> media = find_media(name.c_str(), error);
   if (!media || !transcription_.build(*media, error)) return fail(kError, error);
-  const std::string wanted = options.output.empty() ? default_output(*media) : options.output;
+  const std::string wanted = !options.output.empty()       ? options.output
+                             : !options.job_output.empty() ? options.job_output
+                                                           : default_output(*media);
   std::vector<std::string> assignments = {"location=" + wanted};
   append_job_properties(options, assignments);
-  assignments.insert(assignments.end(), options.arguments.begin() + 1, options.arguments.end());
+  assignments.insert(assignments.end(), options.arguments.begin() + (has_media ? 1 : 0),
+                     options.arguments.end());
   for (const std::string& assignment : assignments)
     if (!transcription_.set_property(assignment, error)) return fail(kUsage, error);
   const std::string output = transcription_.output();
@@ -269,6 +289,7 @@ int Session::run(const Options& options) {
   transcription_.start();
   if (!options.jobs.redis_uri.empty() || options.command.kind == JobCommand::Kind::kRetryFailed)
     screen_.info("Job: " + transcription_.job_id());
+  if (!has_media) screen_.info("Source: " + printable(name.c_str()));
   g_main_loop_run(loop_);
   for (const guint source : {on_int, on_term, redraw}) g_source_remove(source);
   screen_.finish();
@@ -290,12 +311,11 @@ int main(int argc, char** argv) {
   }
   const auto kind = options.command.kind;
   if (kind == JobCommand::Kind::kRetryFailed) {
-    const Retry retry = look_at_retry(options.command.id, options.jobs);
+    const Retry retry =
+        look_at_retry(options.command.id, options.jobs, names_media(options.arguments));
     if (!retry.message.empty()) return fail(retry.code, retry.message);
-    if (options.arguments.empty()) {
-      return fail(kUsage, "Redis has no audio: give MEDIA, the source of " + options.command.id +
-                              ", behind it.");
-    }
+    options.job_media = retry.media;
+    options.job_output = retry.output;
   } else if (kind != JobCommand::Kind::kNone) {
     return run_job_command(options.command, options.jobs, options.quiet);
   }

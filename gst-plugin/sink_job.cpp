@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/glib_ptr.h"
 #include "base/libsoup2.h"
 #include "transcript/writer.h"
 
@@ -211,6 +212,14 @@ bool SinkJob::query_live() {
   return live != FALSE;
 }
 
+std::string SinkJob::query_source() {
+  GstQuery* query = gst_query_new_uri();
+  CharPtr uri;
+  if (gst_pad_peer_query(GST_BASE_SINK_PAD(sink_), query)) gst_query_parse_uri(query, out(uri));
+  gst_query_unref(query);
+  return uri ? uri.get() : "";
+}
+
 void SinkJob::query_duration() {
   if (!duration_stale_.exchange(false)) return;
   gint64 duration = -1;
@@ -258,7 +267,7 @@ SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
     update();
     (*stream_.lock())->open(make_chunker_config(settings, live_, current->stored_meta()));
     query_duration();
-    current->start(live_);
+    current->start(live_, query_source());
   }
   return current;
 }

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "base/guarded.h"
 #include "engine.h"
@@ -68,6 +69,8 @@ class SinkJob {
   GstFlowReturn wait_for(Engine& engine, Engine::Wait (Engine::*wait)());
   GstFlowReturn wait_for_end(Engine& engine, std::optional<TimePoint> deadline);
   bool query_live();
+  // URI of what is transcribed, as upstream says; empty: none.
+  std::string query_source();
   void query_duration();
   void submit(AudioPiece&& piece, const MediaTime& time, TimePoint heard_at);
 

@@ -5,6 +5,7 @@
 #include "engine_private.h"
 #include "job/journal_store.h"
 #include "job/paired_store.h"
+#include "job/source_uri.h"
 #include "redis/job_owner.h"
 #include "redis/shared_limiter.h"
 
@@ -188,11 +189,12 @@ void Engine::stop() {
   d_->thread.join();
 }
 
-void Engine::start(bool live_source) {
+void Engine::start(bool live_source, const std::string& source) {
   auto s = d_->state.lock();
   if (s->ending || s->job.state() != JobState::kQueued) return;
   s->live_source = live_source;
-  d_->append(s, StateChanged{JobState::kProcessing, JobState::kQueued, JobReason::kStart});
+  d_->append(s, StateChanged{JobState::kProcessing, JobState::kQueued, JobReason::kStart, nullptr,
+                             source_text(source)});
   d_->go_on_live(std::move(s));
 }
 

@@ -92,8 +92,9 @@ class Engine {
   // What the job was created with by an earlier run; empty when it is new, or not open yet.
   std::map<std::string, std::string> stored_meta() const;
   // QUEUED → PROCESSING; further calls do nothing. A live source can't be heard again: a resumed
-  // job goes on behind its last index.
-  void start(bool live_source = false);
+  // job goes on behind its last index. `source`: URI of what is transcribed, stored without its
+  // secrets; empty: not known.
+  void start(bool live_source = false, const std::string& source = {});
 
   // True while the queue has room for another chunk (max_queued_chunks), or `leaky` makes it.
   // Blocks; ends on interrupt(), cancel() and the job's early end.

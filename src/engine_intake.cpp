@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "audio/wav_writer.h"
+#include "base/glib_ptr.h"
 #include "engine_private.h"
 
 namespace transcribe {
@@ -19,6 +20,11 @@ Cause cause_of(StoreRefusal::Kind kind) {
   return Cause::kConnect;
 }
 
+// For who reads it elsewhere.
+std::string absolute(const std::string& path) {
+  return path.empty() ? "" : CharPtr(g_canonicalize_filename(path.c_str(), nullptr)).get();
+}
+
 JobIdentity identify(const EngineConfig& config, const RequestSettings& request) {
   JobIdentity identity;
   identity.job_id = config.job_id;
@@ -28,8 +34,13 @@ JobIdentity identify(const EngineConfig& config, const RequestSettings& request)
   identity.meta = config.meta;
   identity.meta["model"] = config.request.model;
   identity.meta["language"] = config.request.language;
-  identity.meta["location"] = config.location;
+  identity.meta["location"] = absolute(config.location);
   identity.meta["program"] = config.user_agent;
+  identity.meta["host"] = g_get_host_name();
+  // Of what is sent.
+  identity.meta["format"] = "S16LE";
+  identity.meta["rate"] = std::to_string(kSampleRate);
+  identity.meta["channels"] = "1";
   return identity;
 }
 

@@ -98,6 +98,8 @@ struct StateChanged {
   JobReason reason = JobReason::kCreated;
   // With FAILED: what ended the job, or the first chunk that failed. Its chunk may be null.
   std::shared_ptr<const ChunkFailed> error{};
+  // With PROCESSING: what is transcribed, as source_text() has it; empty: not known.
+  std::string source{};
 };
 
 using Event = std::variant<StateChanged, ChunkQueued, ChunkAttempt, ChunkRetry, ChunkDone,

@@ -242,9 +242,10 @@ bool JobMirror::restore() {
                  "it loses keys of the job again and again; if it evicts them (maxmemory), give it "
                  "more memory, or set maxmemory-policy noeviction"});
   }
+  const JobOutbox& outbox = session_.outbox;
   const auto answer =
-      session_.link.call(session_.request.restore(session_.ownership, session_.outbox.state(),
-                                                  session_.outbox.total()),
+      session_.link.call(session_.request.restore(session_.ownership, outbox.state(),
+                                                  outbox.total(), session_.known_meta()),
                          cancellation_);
   if (!answer) return fail(answer.error());
   if (answer->word != JobAnswer::Word::kOk && answer->word != JobAnswer::Word::kDup &&

@@ -91,6 +91,8 @@ JobOperation move_operation(const StateChanged& change) {
   operation.state = change.state;
   operation.arguments = {std::string(to_string(change.state)),
                          std::string(to_string(change.reason))};
+  if (change.state == JobState::kProcessing && !change.source.empty())
+    operation.arguments.insert(operation.arguments.end(), {"source", change.source});
   if (change.state != JobState::kFailed) return operation;
   if (change.error) {
     explain(operation.arguments, *change.error);

@@ -67,6 +67,7 @@ void JobOutbox::add(const Event& event, std::uint64_t epoch) {
     const bool created = !change->previous && change->reason == JobReason::kCreated;
     if (created || change->reason == JobReason::kTakenOver) return;
     JobOperation move = move_operation(*change);
+    if (!change->source.empty()) source_ = change->source;
     ends_ = move.last();
     // The counters in the last event are final.
     if (ends_ && total_ > 0) push(progress_operation(total_, 0));
@@ -216,7 +217,8 @@ Result<JobCall> JobOutbox::page(std::uint64_t& from) const {
 }
 
 void JobOutbox::start_again() {
-  const StateChanged start{JobState::kProcessing, std::nullopt, JobReason::kStart};
+  const StateChanged start{JobState::kProcessing, std::nullopt, JobReason::kStart, nullptr,
+                           source_};
   state_ = JobState::kQueued;
   queue_.push_front(move_operation(start));
   queued_++;

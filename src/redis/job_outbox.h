@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -60,6 +61,7 @@ class JobOutbox {
   const JobTally& stored() const { return stored_; }
   JobState state() const { return state_; }  // the last acknowledged one
   std::uint64_t total() const { return total_; }
+  const std::string& source() const { return source_; }  // of this run; empty: not known
   // Arguments of put for stored chunks from `from` on, at most a page; moves `from` behind it.
   // Empty when there are no more.
   Result<JobCall> page(std::uint64_t& from) const;
@@ -95,6 +97,7 @@ class JobOutbox {
   std::vector<std::uint64_t> newly_stored_;
   JobState state_ = JobState::kQueued;
   bool ends_ = false;  // the last operation is queued
+  std::string source_;
   std::uint64_t total_ = 0;
   std::uint64_t told_total_ = 0;
   std::uint64_t told_ = 0;  // progress events

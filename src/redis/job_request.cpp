@@ -24,6 +24,13 @@ const char* mode(ResumePolicy policy) {
   return "auto";
 }
 
+void append(const std::map<std::string, std::string>& meta, std::vector<std::string>& arguments) {
+  for (const auto& [name, value] : meta) {
+    arguments.push_back(name);
+    arguments.push_back(value);
+  }
+}
+
 std::string seconds(Milliseconds time) {
   return std::to_string((time.count() + 999) / 1000) + " s";
 }
@@ -41,28 +48,22 @@ std::vector<std::string> JobRequest::settings() const {
           consumer_group};
 }
 
-void JobRequest::add_meta(std::vector<std::string>& arguments) const {
-  for (const auto& [name, value] : identity.meta) {
-    arguments.push_back(name);
-    arguments.push_back(value);
-  }
-}
-
 JobCall JobRequest::create(const std::string& takeover) const {
   JobCall call{"create", settings()};
   call.arguments.push_back(mode(policy));
   call.arguments.push_back(takeover);
-  add_meta(call.arguments);
+  append(identity.meta, call.arguments);
   return call;
 }
 
-JobCall JobRequest::restore(const Ownership& ownership, JobState state, std::uint64_t total) const {
+JobCall JobRequest::restore(const Ownership& ownership, JobState state, std::uint64_t total,
+                            const std::map<std::string, std::string>& meta) const {
   JobCall call{"restore", settings()};
   call.arguments.push_back(std::to_string(ownership.attempt));
   call.arguments.push_back(std::string(to_string(state)));
   call.arguments.push_back(std::to_string(ownership.seq));
   call.arguments.push_back(std::to_string(total));
-  add_meta(call.arguments);
+  append(meta, call.arguments);
   if (ownership.created_ms != 0) {
     call.arguments.push_back("created_ms");
     call.arguments.push_back(std::to_string(ownership.created_ms));

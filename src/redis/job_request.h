@@ -1,6 +1,7 @@
 // What a run asks of the job script to become the owner of its job. Pure.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,12 @@ struct JobRequest {
 
   // `takeover`: the owner that is known to be dead; empty: none.
   JobCall create(const std::string& takeover) const;
-  JobCall restore(const Ownership& ownership, JobState state, std::uint64_t total) const;
+  // `meta`: what the job was created with, by this run or an earlier one.
+  JobCall restore(const Ownership& ownership, JobState state, std::uint64_t total,
+                  const std::map<std::string, std::string>& meta) const;
 
  private:
   std::vector<std::string> settings() const;
-  void add_meta(std::vector<std::string>& arguments) const;
 };
 
 // Why the job can't be had, as create answered; absent when it can, or may be later (LOCKED).

@@ -103,6 +103,12 @@ RedisResult<JobAnswer> JobSession::beat(const Cancellation& cancellation) {
   return answer;
 }
 
+std::map<std::string, std::string> JobSession::known_meta() const {
+  auto known = meta.empty() ? request.identity.meta : meta;
+  if (!outbox.source().empty()) known["source"] = outbox.source();
+  return known;
+}
+
 RedisResult<Success> JobSession::scan(const std::string& key, const Cancellation& cancellation,
                                       const Visit& visit) {
   std::string cursor = "0";
@@ -181,6 +187,7 @@ RedisResult<Success> JobSession::load(const Cancellation& cancellation, LateJoin
   };
   if (auto read = scan(link.keys().progress, cancellation, read_total); !read) return read;
   std::map<std::string, std::string> own;
+  meta.clear();
   auto read =
       scan(link.keys().meta, cancellation, [&](const std::string& field, const std::string& value) {
         const bool is_own = std::find(kOwnMeta.begin(), kOwnMeta.end(), field) != kOwnMeta.end();

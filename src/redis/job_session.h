@@ -23,6 +23,9 @@ struct JobSession {
   // Reads what the job has into the outbox, and its meta. Can be repeated. `late`: the run has
   // begun; what it has settled is in the outbox already.
   RedisResult<Success> load(const Cancellation& cancellation, LateJoin* late = nullptr);
+  // What the server's meta must have again when it was lost: what the job was created with, and
+  // this run's source.
+  std::map<std::string, std::string> known_meta() const;
   RedisResult<JobAnswer> beat(const Cancellation& cancellation);
   // One short try to give back what is ours, or may be: create() was not answered. For a run that
   // goes no further; closes the connection.

@@ -194,10 +194,11 @@ class WithRedis(unittest.TestCase):
     def uri_of(self, user, password="PASSWORD"):
         return self.server.uri.replace("://", f"://{user}:{password}@")
 
-    def start(self, *command, **environment):
+    def start(self, *command, cwd=None, **environment):
         """In a group of its own, so that it can be killed with what it runs."""
         process = subprocess.Popen(
             command,
+            cwd=cwd,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

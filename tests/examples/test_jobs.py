@@ -132,6 +132,34 @@ class Status(Jobs):
         self.begun(name="complete").complete()
         self.check(0, "Nothing to do. Its texts stay in Redis until 2", "--status", "complete")
 
+    def test_what_to_do_next_with_a_source(self):
+        def next_steps(source, state="failed"):
+            self.client.flushall()
+            job = Job(self.client).create()
+            job.expect("move", "PROCESSING", "start", "source", source)
+            if state == "stopped":
+                job.expect("move", "QUEUED", "stopped")
+            else:
+                job.done(0)
+                job.fail(1)
+                job.failed("chunks-failed")
+            text = "\n".join(self.command(0, "--status", "talk")[0])
+            self.assertNotIn("Setting   source", text)
+            self.assertNotIn("\x1b", text)
+            return text
+
+        talk = "file:///a/it's.ogg"
+        text = next_steps(talk)
+        self.assertRegex(text, f"\nSource    {talk}\n")
+        self.assertRegex(text, r"transcribe --retry-failed talk$")
+        self.assertRegex(
+            next_steps(talk, "stopped"),
+            r"""REDIS_URL" 'file:///a/it'\\''s.ogg' job-id=talk\n""",
+        )
+        self.assertRegex(next_steps("http://h/a?...", "stopped"), r' MEDIA job-id=talk\n')
+        for part in ("http://h/a?...", "a.ogg", "--output=x", "http://h/\x1b[2J"):
+            self.assertRegex(next_steps(part), r"transcribe --retry-failed talk MEDIA$")
+
     def test_what_to_type_finds_the_same_redis(self):
         self.client.config_set("requirepass", "hidden")
         client = self.server.client()
@@ -371,6 +399,27 @@ class Usage(Jobs):
         self.begun(name="failed").failed()
         self.check(2, "give MEDIA, the source of failed, behind it", "--retry-failed", "failed")
 
+    def test_no_source_to_retry(self):
+        def retry(code, message, *meta, source=None):
+            self.client.flushall()
+            job = Job(self.client).create(meta=("model", "small", *meta))
+            job.expect("move", "PROCESSING", "start", *(("source", source) if source else ()))
+            job.failed()
+            give = "give MEDIA, the source of talk, behind it"
+            # A setting is no MEDIA.
+            self.check(code, f"{message}.*{give}", "--retry-failed", "talk", "max-parallel=2")
+
+        here = socket.gethostname()
+        gone = "file:///no/such/talk.ogg"
+        retry(2, "no source")
+        retry(2, "only the beginning of http://h/a", source="http://h/a?...")
+        retry(2, "only the beginning of ", source="--output=x")
+        retry(1, f"{gone} is not on this machine", "host", here, source=gone)
+        elsewhere = ("host", "far\x1baway")
+        retry(1, f"{gone} was on far away, and is not on", *elsewhere, source=gone)
+        retry(1, "is not on this machine", source="file://far-away/etc/hostname")
+        retry(1, "is not on this machine", source="file:talk.ogg")
+
 
 class Cluster(Jobs):
     def setUp(self):
@@ -486,7 +535,8 @@ class HostileServer(Jobs):
     def test_lists_are_lists(self):
         talk = ["--status", "--follow", "--cancel"]
         retry = ["--retry-failed", "talk", "a.wav"]
-        self.check_all(self.SANE, ["--jobs"], *([name, "talk"] for name in talk), retry)
+        bare = retry[:-1]
+        self.check_all(self.SANE, ["--jobs"], *([name, "talk"] for name in talk), retry, bare)
 
     def test_nothing_is_what_it_should_be(self):
         self.check_all({}, ["--jobs"], ["--follow", "talk"])

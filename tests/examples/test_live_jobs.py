@@ -109,7 +109,7 @@ class Live(WithRedis):
             self.finish(self.transcribe(service, *self.stored(media)), 3)
         out, _ = self.run_to_end(0, TRANSCRIBE, "--status", "talk")
         self.assertRegex("\n".join(out), "  4  00:00:04.000 - 00:00:05.000  .*Odd audio.*HTTP 400")
-        self.assertIn("transcribe --retry-failed talk MEDIA", "\n".join(out))
+        self.assertRegex("\n".join(out), r"transcribe --retry-failed talk$")
         with FakeService(lambda _: default_answer(99)) as service:
             again = ("--retry-failed", "talk", media)  # where Redis is, says REDIS_URL
             told, _ = self.finish(self.transcribe(service, *again, job=None), 0)
@@ -120,6 +120,63 @@ class Live(WithRedis):
         self.run_to_end(0, TRANSCRIBE, "--retry-failed", "talk")
         subtitles = (self.directory / "talk.srt").read_text()
         self.assertEqual(subtitles.count(" --> "), 7)
+
+    def test_retry_failed_without_media(self):
+        def answer(number):
+            return error_answer(400, "Odd audio") if number == 4 else default_answer(number)
+
+        media = pathlib.Path(self.media(7))
+        subtitles = self.directory / "talk.srt"
+        with FakeService(answer) as service:
+            self.finish(self.transcribe(service, *self.stored(str(media))), 3)
+        self.assertEqual(self.field("meta", "source"), media.as_uri())
+        self.assertEqual(self.field("meta", "location"), str(subtitles))
+        out, _ = self.run_to_end(0, TRANSCRIBE, "--status", "talk")
+        self.assertIn(f"Source    {media.as_uri()}", out)
+        again = (TRANSCRIBE, "--retry-failed", "talk", *CUT)
+
+        media.rename(self.directory / "elsewhere.wav")
+        _, err = self.run_to_end(1, *again)
+        self.assertIn(f"{media.as_uri()} is not on this machine: give MEDIA", err)
+        self.assertEqual(self.field("meta", "state"), "FAILED")
+        (self.directory / "elsewhere.wav").rename(media)
+
+        with FakeService(lambda _: default_answer(99)) as service:
+            told, err = self.run_to_end(0, *again, OPENAI_BASE_URL=service.url)
+            self.assertEqual(service.requests.qsize(), 1)
+        self.assertEqual(len(told), 7)
+        self.assertIn("piece 99", told[4])
+        self.assertIn(f"Source: {media}\n", err)
+        # The file of the first time, wherever the second is run.
+        self.assertIn(f"Transcript: {subtitles}\n", err)
+        self.assertIn("piece 99", subtitles.read_text())
+        self.assertFalse(os.path.exists("talk.srt"))
+        self.assertEqual(self.field("meta", "state"), "COMPLETED")
+
+    def test_the_transcript_of_another_machine(self):
+        """Whatever Redis names as one, only what is a transcript's name here is written."""
+        media = pathlib.Path(self.media(2))
+        with FakeService(lambda _: error_answer(400, "Odd audio")) as service:
+            self.finish(self.transcribe(service, *self.stored(str(media))), 3)
+        kept = self.directory / "kept"
+        kept.write_text("mine")
+        (self.directory / "kept.srt").write_text("mine")
+        meta = "{transcribe:jobs:talk}:meta"
+        for fields in (
+            {"location": str(kept)},
+            {"location": str(self.directory / "no" / "such.srt")},
+            {"location": "kept.srt"},
+            {"location": str(self.directory / "kept.srt"), "host": "far-away"},
+        ):
+            self.client.hset(meta, mapping=fields)
+            with FakeService(lambda _: error_answer(400, "Odd audio")) as service:
+                again = (TRANSCRIBE, "--retry-failed", "talk", str(media), *CUT)
+                process = self.start(*again, cwd=self.directory, OPENAI_BASE_URL=service.url)
+                _, err = self.finish(process, 3)
+            self.assertNotIn("kept", err)
+            self.assertIn(f"{self.directory}/talk.srt", err)
+            self.assertEqual(kept.read_text(), "mine")
+            self.assertEqual((self.directory / "kept.srt").read_text(), "mine")
 
     def test_killed_and_gone_on_with(self):
         media = self.media(6)
@@ -133,7 +190,8 @@ class Live(WithRedis):
         out, _ = self.run_to_end(0, TRANSCRIBE, "--jobs")
         self.assertRegex(out[1], rf"^talk +PROCESSING +2/\d .*:{running.pid} +its owner is dead")
         out, _ = self.run_to_end(0, TRANSCRIBE, "--status", "talk")
-        self.assertIn('transcribe --redis-uri "$REDIS_URL" MEDIA job-id=talk', "\n".join(out))
+        again = f"""transcribe --redis-uri "$REDIS_URL" 'file://{media}' job-id=talk"""
+        self.assertIn(again, "\n".join(out))
         with FakeService() as service:
             told, _ = self.finish(self.transcribe(service, *self.stored(media)), 0)
             self.assertEqual(service.requests.qsize(), 4)

@@ -148,7 +148,8 @@ struct JobRun {
   void record(const Event& event) { ck_assert(store->record(event).ok()); }
   void start() {
     record(StateChanged{JobState::kQueued, std::nullopt, JobReason::kCreated});
-    record(StateChanged{JobState::kProcessing, JobState::kQueued, JobReason::kStart});
+    record(
+        StateChanged{JobState::kProcessing, JobState::kQueued, JobReason::kStart, nullptr, source});
   }
   void queue(std::uint64_t index) {
     const ChunkPtr chunk = make_chunk(index);
@@ -192,6 +193,7 @@ struct JobRun {
 
   RedisJobSettings settings;
   JobIdentity identity{"talk", "fp", {{"model", "whisper-1"}}};
+  std::string source;
   Watcher watcher;
   SystemClock clock;
   KeptLog log;

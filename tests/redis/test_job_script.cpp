@@ -216,6 +216,57 @@ START_TEST(moves_only_as_allowed) {
 }
 END_TEST
 
+START_TEST(keeps_the_source_of_the_last_start) {
+  RedisClient redis(shared_server->port());
+  JobClient job(redis, "source");
+  ck_answer(job.create(), "OK");
+  const std::string before = job.dump();
+  const std::string longest = "file:///" + std::string(4088, 'x');
+  ck_same(job("move", {"PROCESSING", "start", "source", longest + "x"}), "BADARG source");
+  ck_same(job("move", {"PROCESSING", "start", "source", ""}), "BADARG source");
+  ck_same(job("move", {"PROCESSING", "start", "source"}), "BADARG source");
+  ck_same(job("move", {"PROCESSING", "start", "source", "a", "source", "b"}), "BADARG source");
+  for (const char* name : {"code", "message", "model", "state", ""})
+    ck_same(job("move", {"PROCESSING", "start", name, "a"}), "BADARG source");
+  for (const char* state : {"QUEUED", "COMPLETED", "FAILED"})
+    ck_same(job("move", {state, "r", "source", "a"}), "BADARG error");
+  ck_same(job.dump(), before);
+
+  ck_answer(job("move", {"PROCESSING", "start", "source", longest}), "OK");
+  ck_same(job.field("meta", "source"), longest);
+  ck_assert_uint_eq(job.all("error").size(), 0);
+  const std::string once = job.dump();
+  ck_answer(job("move", {"PROCESSING", "start", "source", longest}), "DUP");
+  ck_same(job.dump(), once);
+
+  // A later run has the newer one, or none.
+  JobClient next(redis, "source", "token-b");
+  ck_answer(next.create("auto", job.owner), "RESUMED");
+  ck_same(next.field("meta", "source"), longest);
+  ck_same(job("move", {"PROCESSING", "start", "source", "file:///late"}), "FENCED 2 " + next.owner);
+  ck_answer(next("move", {"PROCESSING", "start", "source", std::string("\r\n\0\xff", 4)}), "OK");
+  ck_assert(next.field("meta", "source") == std::string("\r\n\0\xff", 4));
+  ck_answer(next("move", {"QUEUED", "stopped"}), "OK");
+  JobClient last(redis, "source", "token-c");
+  ck_answer(last.create(), "RESUMED");
+  ck_answer(last("move", {"PROCESSING", "start"}), "OK");
+  ck_assert(last.field("meta", "source") == std::string("\r\n\0\xff", 4));
+  ck_sound(last);
+
+  // Emptied, it is with the owner's other meta.
+  redis("FLUSHALL");
+  last.meta.insert(last.meta.end(), {"source", "file:///a"});
+  ck_answer(last.restore("PROCESSING", 9, 0), "OK");
+  ck_same(last.field("meta", "source"), "file:///a");
+  ck_answer(last("move", {"PROCESSING", "start", "source", "file:///a"}), "DUP");
+  // Begun anew, it is another job.
+  JobClient anew(redis, "source", "token-d");
+  ck_answer(anew.create("restart", last.owner, "reset"), "OK");
+  ck_same(anew.field("meta", "source"), "-");
+  ck_same(anew.problem(false), "");
+}
+END_TEST
+
 START_TEST(completes_only_without_failed_chunks) {
   RedisClient redis(shared_server->port());
   JobClient job(redis, "failed");
@@ -359,6 +410,12 @@ START_TEST(refuses_bad_arguments_before_it_writes) {
       {"sync", {"0"}, {numbers}},
       {"move", {"FAILED", "r", "code", "b"}, {states, texts, {"", "at_ms", "x"}, {}}},
       {"move", {"COMPLETED", "r"}, {states, texts}},
+      {"move",
+       {"PROCESSING", "r", "source", "file:///a"},
+       {states,
+        texts,
+        {"", "code", "model", "state", "Source", "source\n"},
+        {"", std::string(4097, 'x')}}},
       {"begin", {"0", "1"}, {numbers, with(numbers, {"0"})}},
       {"retry",
        {"0", "2", "5", "429", "r"},
@@ -536,6 +593,7 @@ Suite* make_suite() {
   tcase_add_test(tcase, every_suffix_can_be_sent_again);
   tcase_add_test(tcase, cancel_reap_and_restore_can_be_sent_again);
   tcase_add_test(tcase, moves_only_as_allowed);
+  tcase_add_test(tcase, keeps_the_source_of_the_last_start);
   tcase_add_test(tcase, completes_only_without_failed_chunks);
   tcase_add_test(tcase, fences_every_operation);
   tcase_add_test(tcase, nobody_owns_what_was_given_back);

@@ -22,6 +22,7 @@ START_TEST(a_server_that_comes_later) {
   const std::string message = run.watcher.seen().errors[0];
   ck_assert_msg(message.find("127.0.0.1:" + std::to_string(server.port())) != std::string::npos,
                 "%s", message.c_str());
+  run.source = "file:///a";
   run.start();
   run.transcribe(0, "one");
   run.record(make_skipped(1, SkipReason::kSilence));
@@ -33,6 +34,7 @@ START_TEST(a_server_that_comes_later) {
   JobView view(redis);
   ck_same(view.state(), "PROCESSING");
   ck_same(view.field("progress", "done"), "1");
+  ck_same(view.field("meta", "source"), "file:///a");
   run.transcribe(2, "two");
   run.complete();
   ck_same(view.problem(), "");
@@ -83,6 +85,8 @@ START_TEST(a_job_that_was_interrupted_is_joined_later) {
   RedisServer server(with_file());
   {
     JobRun run(server);
+    run.identity.meta = {{"host", "first"}};
+    run.source = "file:///first";
     run.begin();
     run.transcribe(0, "first");
     run.transcribe(1, "second");
@@ -91,15 +95,21 @@ START_TEST(a_job_that_was_interrupted_is_joined_later) {
   }
   server.kill();
   JobRun run(server);
+  run.identity.meta = {{"host", "second"}};
+  run.source = "file:///second";
   run.begin();
   run.transcribe(0, "one");
   server.restart();
   ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered == 1; }));
   run.transcribe(1, "two");
-  run.transcribe(2, "three");
-  run.complete();
   RedisClient redis(server.port());
   JobView view(redis);
+  ck_same(view.field("meta", "source"), "file:///second");
+  redis("DEL", view.key("meta"));
+  run.transcribe(2, "three");
+  run.complete();
+  ck_same(view.field("meta", "source"), "file:///second");
+  ck_same(view.field("meta", "host"), "first");
   ck_same(view.problem(), "");
   ck_same(view.state(), "COMPLETED");
   ck_same(view.field("progress", "done"), "3");
@@ -257,6 +267,7 @@ START_TEST(a_server_that_comes_back_older) {
   {
     RedisClient redis(server.port());
     ck_same(redis("SAVE").text, "OK");
+    run.source = "file:///a";
     run.start();
     for (int i = 0; i < 450; i++) run.transcribe(static_cast<std::uint64_t>(i), "text");
     JobView view(redis);
@@ -270,6 +281,7 @@ START_TEST(a_server_that_comes_back_older) {
   JobView view(redis);
   ck_same(view.field("progress", "done"), "450");
   ck_same(view.state(), "PROCESSING");
+  ck_same(view.field("meta", "source"), "file:///a");
   ck_same(view.problem(false), "");
   run.complete();
   ck_same(view.problem(false), "");
@@ -287,6 +299,47 @@ START_TEST(all_keys_are_lost) {
   // A later time would say that it was started anew.
   ck_same(view.field("meta", "created_ms"), created);
   ck_assert(view.field("meta", "restored_ms") != "-");
+}
+END_TEST
+
+// It is told where its chunks came from as before, by whoever restores it.
+START_TEST(all_keys_are_lost_of_a_job_that_goes_on) {
+  for (const bool started : {false, true}) {
+    RedisServer server;
+    RedisClient redis(server.port());
+    JobView view(redis);
+    {
+      JobRun run(server);
+      run.identity.meta = {{"host", "first"}, {"max_chunk_ns", "7"}};
+      run.source = "file:///first";
+      run.begin();
+      run.transcribe(0, "one");
+      run.end(JobState::kQueued, JobReason::kStopped);
+      run.assert_finish();
+      ck_same(view.field("meta", "source"), "file:///first");
+    }
+    JobRun run(server);
+    run.identity.meta = {{"host", "second"}, {"max_chunk_ns", "8"}, {"rate", "16000"}};
+    run.source = "file:///second";
+    run.assert_open();
+    if (started) {
+      run.start();
+      view.wait_for_state("PROCESSING");
+      ck_same(view.field("meta", "source"), "file:///second");
+    }
+    redis("FLUSHALL");
+    run.transcribe(1, "two");
+    view.wait_for_done("2");
+    ck_same(view.state(), started ? "PROCESSING" : "QUEUED");
+    ck_same(view.field("meta", "source"), started ? "file:///second" : "file:///first");
+    ck_same(view.field("meta", "host"), "first");
+    ck_same(view.field("meta", "max_chunk_ns"), "7");
+    ck_same(view.field("meta", "rate"), "-");
+    if (!started) run.start();
+    run.complete();
+    ck_same(view.field("meta", "source"), "file:///second");
+    ck_same(view.problem(false), "");
+  }
 }
 END_TEST
 
@@ -418,8 +471,8 @@ Suite* make_suite() {
         a_job_that_was_interrupted_is_joined_later, a_job_of_another_source_is_not_joined_later,
         a_record_that_can_not_be_read_is_found_later, a_server_that_forgets_everything,
         a_server_with_a_file_that_is_killed, a_server_that_comes_back_older, all_keys_are_lost,
-        one_key_is_lost, keys_are_lost_again_and_again, the_script_is_lost,
-        the_end_waits_for_the_server, the_end_does_not_wait_for_ever}) {
+        all_keys_are_lost_of_a_job_that_goes_on, one_key_is_lost, keys_are_lost_again_and_again,
+        the_script_is_lost, the_end_waits_for_the_server, the_end_does_not_wait_for_ever}) {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);

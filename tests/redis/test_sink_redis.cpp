@@ -1,9 +1,11 @@
 // The element with a job in Redis: what the pipeline's user and other programs see.
 #include <gio/gio.h>
+#include <glib/gstdio.h>
 #include <gst/gst.h>
 
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -446,7 +448,116 @@ GST_START_TEST(test_journal_refills_an_empty_server) {
 }
 GST_END_TEST
 
-// Log lines of every category, messages, dot files and what the server shows of its clients.
+namespace {
+
+// Before the first buffer.
+void answer_uri(SinkPipeline& pipeline, const std::string& uri) {
+  GstPad* pad = gst_element_get_static_pad(pipeline.source(), "src");
+  gst_pad_add_probe(
+      pad, GST_PAD_PROBE_TYPE_QUERY_UPSTREAM,
+      [](GstPad*, GstPadProbeInfo* info, gpointer text) {
+        GstQuery* query = GST_PAD_PROBE_INFO_QUERY(info);
+        if (GST_QUERY_TYPE(query) != GST_QUERY_URI) return GST_PAD_PROBE_OK;
+        // gst_query_set_uri() takes no URI that is none.
+        gst_structure_set(gst_query_writable_structure(query), "uri", G_TYPE_STRING,
+                          static_cast<const char*>(text), nullptr);
+        return GST_PAD_PROBE_HANDLED;
+      },
+      g_strdup(uri.c_str()), g_free);
+  gst_object_unref(pad);
+}
+
+}  // namespace
+
+GST_START_TEST(test_meta_of_a_file) {
+  const RedisServer server;
+  FakeService service;
+  char* const directory = g_dir_make_tmp("source-XXXXXX", nullptr);
+  ck_assert_int_eq(g_chdir(directory), 0);
+  char* const here = g_get_current_dir();
+  const std::string path = std::string(here) + "/a b?\xc3\xa4.raw";
+  const auto samples = noise(2 * kSecond);
+  ck_assert(g_file_set_contents(path.c_str(), reinterpret_cast<const char*>(samples.data()),
+                                static_cast<gssize>(samples.size() * sizeof(samples[0])), nullptr));
+  SinkPipeline pipeline("filesrc location=\"" + path +
+                        "\" ! rawaudioparse use-sink-caps=false format=pcm pcm-format=s16le "
+                        "sample-rate=16000 num-channels=1 ! queue ! openaitranscribesink name=sink "
+                        "requests-per-second=0 base-url=" +
+                        service.url() + " " + properties(server.uri(), "location=talk.txt"));
+  pipeline.set_state(GST_STATE_PLAYING);
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+  check_mirror(pipeline, server.port());
+  RedisClient redis(server.port());
+  const auto meta = JobClient(redis, "talk").all("meta");
+  char* const uri = g_filename_to_uri(path.c_str(), nullptr, nullptr);
+  const std::map<std::string, std::string> wanted = {
+      {"source", uri},   {"host", g_get_host_name()}, {"format", "S16LE"},
+      {"rate", "16000"}, {"channels", "1"},           {"location", std::string(here) + "/talk.txt"},
+      {"reason", "eos"}, {"state", "COMPLETED"},      {"model", "gpt-transcribe"},
+      {"language", ""}};
+  for (const auto& [name, value] : wanted)
+    ck_assert_msg(meta.contains(name) && meta.at(name) == value, "%s is not %s", name.c_str(),
+                  value.c_str());
+  // Those of docs/redis.md, and no more.
+  std::set<std::string> names = {"schema",       "fp",      "created_ms",  "since_ms",
+                                 "min_chunk_ns", "program", "max_chunk_ns"};
+  for (const auto& field : wanted) names.insert(field.first);
+  for (const auto& field : meta)
+    ck_assert_msg(names.erase(field.first) == 1, "%s", field.first.c_str());
+  ck_assert(names.empty());
+
+  // Where the audio comes from is none of the settings.
+  pipeline.set_state(GST_STATE_NULL);
+  auto again = start(service, properties(server.uri()));
+  again->push(samples, 0);
+  again->end_of_stream();
+  ck_assert_int_eq(again->wait(), GST_MESSAGE_EOS);
+  ck_assert_uint_eq(resumed(*again), 2);
+  ck_assert(JobClient(redis, "talk").all("meta") == meta);
+
+  std::remove(path.c_str());
+  std::remove("talk.txt");
+  std::remove(directory);
+  g_free(uri);
+  g_free(here);
+  g_free(directory);
+}
+GST_END_TEST
+
+GST_START_TEST(test_sources_that_are_told) {
+  const RedisServer server;
+  FakeService service;
+  RedisClient redis(server.port());
+  JobClient job(redis, "talk");
+  run(service, properties(server.uri()), GST_MESSAGE_EOS, 1);
+  ck_assert(!job.all("meta").contains("source"));
+  const struct {
+    std::string uri;
+    std::string stored;  // "-": not at all
+  } cases[] = {
+      {"https://example.org/talk.ogg", "https://example.org/talk.ogg"},
+      {"https://user:secret@example.org/talk.ogg?token=secret#secret",
+       "https://example.org/talk.ogg?..."},
+      {"https://user:sec/ret@example.org/talk.ogg", "-"},
+      {"file:///music/" + std::string(100000, 'x'), "-"},
+      {"file:///music/\r\n*1\r\n$8\r\nFLUSHALL\r\n", "-"},
+      {"no URI", "-"},
+      {"", "-"},
+  };
+  for (const auto& one : cases) {
+    auto pipeline = start(service, properties(server.uri(), "resume=restart"));
+    answer_uri(*pipeline, one.uri);
+    push_source(*pipeline, 1);
+    ck_assert_int_eq(pipeline->wait(), GST_MESSAGE_EOS);
+    ck_assert(pipeline->warnings().empty());
+    check_mirror(*pipeline, server.port(), false);
+    ck_assert_msg(job.field("meta", "source") == one.stored, "%s", one.uri.c_str());
+    ck_assert(job.dump().find("secret") == std::string::npos);
+    ck_assert(job.dump().find("ret@") == std::string::npos);
+  }
+}
+GST_END_TEST
+
 static Suite* sink_redis_suite() {
   Suite* suite = suite_create("sink_redis");
   TCase* tests = tcase_create("general");
@@ -466,6 +577,8 @@ static Suite* sink_redis_suite() {
   tcase_add_test(tests, test_live_source_goes_on_behind_the_last_chunk);
   tcase_add_loop_test(tests, test_live_source_keeps_failures_and_silence, 0, 2);
   tcase_add_test(tests, test_journal_refills_an_empty_server);
+  tcase_add_test(tests, test_meta_of_a_file);
+  tcase_add_test(tests, test_sources_that_are_told);
   return suite;
 }
 

@@ -39,6 +39,7 @@ class Recorder final : public EngineObserver {
  public:
   struct Story {
     std::vector<JobState> states;
+    std::string sources;  // of the changes of state
     std::vector<Released> released;
     std::size_t queued = 0;
     std::size_t retries = 0;
@@ -61,7 +62,10 @@ class Recorder final : public EngineObserver {
   }
 
   void on_state(const StateChanged& change, const Counters&) noexcept override {
-    tell([&](Story& story) { story.states.push_back(change.state); });
+    tell([&](Story& story) {
+      story.states.push_back(change.state);
+      story.sources += change.source;
+    });
   }
   void on_queued(const ChunkQueued&, const Counters&) noexcept override {
     tell([&](Story& story) { story.queued++; });
@@ -179,7 +183,8 @@ START_TEST(test_results_in_order) {
   service.answer_with([](const Request& request) { return gated(std::to_string(*request.chunk)); });
   Recorder recorder;
   auto engine = make_engine(make_config(service), recorder);
-  engine->start();
+  engine->start(false, "http://user:secret@example.org/talk.ogg?secret");
+  engine->start(false, "http://example.org/other.ogg");
   for (unsigned i = 0; i < 5; i++) submit(*engine, i);
   engine->finish();
   ck_assert(service.wait_for_requests(5, 20s));
@@ -194,6 +199,7 @@ START_TEST(test_results_in_order) {
   ck_assert_uint_eq(count<ChunkDone>(story), 5);
   ck_assert(story.end->state == JobState::kCompleted);
   ck_assert_str_eq(story.end->text.c_str(), "chunk 1 chunk 2 chunk 3 chunk 4 chunk 5");
+  ck_assert_str_eq(story.sources.c_str(), "http://example.org/talk.ogg?...");
 }
 END_TEST
 

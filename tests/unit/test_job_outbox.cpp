@@ -281,6 +281,23 @@ START_TEST(a_state_is_told_again) {
 }
 END_TEST
 
+START_TEST(a_state_is_told_again_with_its_source) {
+  Box box;
+  ck_assert(box.outbox.source().empty());
+  StateChanged change{JobState::kProcessing, JobState::kQueued, JobReason::kStart};
+  change.source = "file:///a";
+  box.add(change);
+  assert_text(box.outbox.source(), "file:///a");
+  assert_text(box.next(), "move PROCESSING start source file:///a");
+  box.settle_all();
+  box.outbox.start_again();
+  assert_text(box.send(), "move PROCESSING start source file:///a");
+  box.complete();
+  assert_text(box.outbox.source(), "file:///a");
+  assert_text(box.send(), "move COMPLETED eos");
+}
+END_TEST
+
 START_TEST(numbers_of_operations_tell_when_the_store_has_caught_up) {
   Box box;
   box.attempt(0, 1);
@@ -305,7 +322,8 @@ Suite* make_suite() {
         progress_is_told_twice_a_second_at_most, what_the_server_has_is_not_sent_again,
         records_name_their_epoch, an_outage_costs_only_marks, retries_do_not_pile_up,
         batches_are_bounded, pages_hold_what_was_stored, what_is_sent_again_is_open,
-        a_state_is_told_again, numbers_of_operations_tell_when_the_store_has_caught_up}) {
+        a_state_is_told_again, a_state_is_told_again_with_its_source,
+        numbers_of_operations_tell_when_the_store_has_caught_up}) {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);

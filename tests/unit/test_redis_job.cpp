@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <map>
 #include <string>
 
 #include "outcomes.h"
@@ -197,13 +198,16 @@ START_TEST(requests_hold_what_the_script_wants) {
   Ownership ownership;
   ownership.attempt = 2;
   ownership.seq = 17;
-  const JobCall restore = request.restore(ownership, JobState::kProcessing, 9);
+  // What is given, not what this run would create the job with.
+  const std::map<std::string, std::string> meta = {{"host", "first"}, {"source", "file:///a"}};
+  const JobCall restore = request.restore(ownership, JobState::kProcessing, 9, meta);
   const std::vector<std::string> end(restore.arguments.begin() + 8, restore.arguments.end());
-  std::vector<std::string> last = {"2", "PROCESSING", "17", "9", "model", "m"};
+  std::vector<std::string> last = {"2",    "PROCESSING", "17",     "9",
+                                   "host", "first",      "source", "file:///a"};
   ck_assert(end == last);
   ownership.created_ms = 1234567890123;
   last.insert(last.end(), {"created_ms", "1234567890123"});
-  const JobCall known = request.restore(ownership, JobState::kProcessing, 9);
+  const JobCall known = request.restore(ownership, JobState::kProcessing, 9, meta);
   ck_assert(std::vector<std::string>(known.arguments.begin() + 8, known.arguments.end()) == last);
 }
 END_TEST
@@ -262,6 +266,18 @@ START_TEST(the_error_of_a_failed_job) {
 }
 END_TEST
 
+START_TEST(the_source_goes_with_the_start_only) {
+  StateChanged change{JobState::kProcessing, JobState::kQueued, JobReason::kStart};
+  ck_assert(move_operation(change).arguments == (std::vector<std::string>{"PROCESSING", "start"}));
+  change.source = "file:///a";
+  ck_assert(move_operation(change).arguments ==
+            (std::vector<std::string>{"PROCESSING", "start", "source", "file:///a"}));
+  change.state = JobState::kCompleted;
+  change.reason = JobReason::kEndOfStream;
+  ck_assert(move_operation(change).arguments == (std::vector<std::string>{"COMPLETED", "eos"}));
+}
+END_TEST
+
 Suite* make_suite() {
   Suite* suite = suite_create("redis_job");
   TCase* tcase = tcase_create("redis_job");
@@ -269,7 +285,8 @@ Suite* make_suite() {
        {an_owner_is_read_back, only_dead_owners_of_this_host_are_dead, answers_are_parsed,
         other_replies_are_errors, ownership_is_read, refusals_say_what_to_do,
         a_renewed_claim_is_a_sign_of_life, requests_hold_what_the_script_wants,
-        keys_of_a_job_share_a_slot, long_and_broken_texts_are_cut, the_error_of_a_failed_job}) {
+        keys_of_a_job_share_a_slot, long_and_broken_texts_are_cut, the_error_of_a_failed_job,
+        the_source_goes_with_the_start_only}) {
     tcase_add_test(tcase, test);
   }
   suite_add_tcase(suite, tcase);

@@ -16,7 +16,8 @@
 -- sync      highest seq seen                                 OK, TERMINAL, RELEASED
 -- reap      [lease]   any job, by anybody; only that lease   REQUEUED, FAILED, ALIVE ms, IDLE, TERMINAL
 -- cancel    [note]    any job, by anybody                    OK state, DUP, TERMINAL
--- move      state reason error pairs…                        OK, DUP, ILLEGAL state [failed]
+-- move      state reason pairs…                              OK, DUP, ILLEGAL state [failed]
+--           pairs: of the error with FAILED, source with PROCESSING
 -- begin     index attempt                                    OK, DUP, ALREADY
 -- retry     index attempt delay http_status reason           OK, DUP, ALREADY
 -- done      index record                                     OK, DUP, ALREADY
@@ -263,6 +264,7 @@ local RESERVED = {schema = true, fp = true, state = true, reason = true, since_m
                   created_ms = true, restored_ms = true}
 local ERROR_FIELDS = {code = true, message = true, http_status = true, chunk = true,
                       retryable = true}
+local MAX_SOURCE = 4096  -- bytes
 
 local function pairs_ok(from, limit, allowed)
   if #ARGV - from + 1 > limit * 2 or (#ARGV - from + 1) % 2 ~= 0 then return false end
@@ -515,7 +517,12 @@ function ops.move()
   local to, reason = ARGV[4], ARGV[5]
   if not to or not LEGAL[to] then return bad('state') end
   if not reason or reason == '' then return bad('reason') end
-  if not pairs_ok(6, to == 'FAILED' and 8 or 0, function(name) return ERROR_FIELDS[name] end) then
+  if to == 'PROCESSING' then
+    if not pairs_ok(6, 1, function(name) return name == 'source' end) or
+       ARGV[7] and (ARGV[7] == '' or #ARGV[7] > MAX_SOURCE) then
+      return bad('source')
+    end
+  elseif not pairs_ok(6, to == 'FAILED' and 8 or 0, function(name) return ERROR_FIELDS[name] end) then
     return bad('error')
   end
   if state == to and to == 'PROCESSING' then return answer('DUP') end
@@ -530,7 +537,9 @@ function ops.move()
     save('lease', '0')
   end
   if to ~= 'PROCESSING' then call('UNLINK', INFLIGHT) end
-  if ARGV[6] then
+  if to == 'PROCESSING' then
+    if ARGV[6] then call('HSET', META, 'source', ARGV[7]) end
+  elseif ARGV[6] then
     call('UNLINK', ERROR)
     call('HSET', ERROR, 'at_ms', int(now), unpack(ARGV, 6))
   end
