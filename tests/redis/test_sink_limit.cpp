@@ -28,9 +28,8 @@ enum Wait {
   kWaits,
 };
 constexpr std::int64_t kLong = 1000 * G_TIME_SPAN_SECOND;
-// Microseconds, for a state change with the last word for Redis.
-constexpr std::int64_t kAtOnce = 2 * G_TIME_SPAN_SECOND;
-constexpr std::int64_t kFlush = 500 * G_TIME_SPAN_MILLISECOND;
+// Microseconds. An answer of Redis is waited for twice as long.
+constexpr std::int64_t kAtOnce = G_TIME_SPAN_SECOND;
 
 std::string key(const char* name) { return std::string("{transcribe:rl:all}:") + name; }
 
@@ -51,9 +50,11 @@ GST_START_TEST(test_null_while_requests_wait) {
   if (wait == kHeld) set_far_ahead(redis, "hold");
   FakeService service;
   const std::string rate = wait == kOwnRate ? "0.001" : "8";
-  auto pipeline = start(service, properties(server.uri(), "requests-per-second=" + rate +
-                                                              " rate-limit-group=all "
-                                                              "redis-flush-timeout=500"));
+  // For the last word of the job, which is not what is measured.
+  const std::string flush = wait == kUnanswered ? "0" : "10000";
+  auto pipeline =
+      start(service, properties(server.uri(), "rate-limit-group=all requests-per-second=" + rate +
+                                                  " redis-flush-timeout=" + flush));
   pipeline->wait_for("openaitranscribe/job");
   if (wait == kUnanswered) server.freeze();
   push_source(*pipeline);
@@ -69,7 +70,7 @@ GST_START_TEST(test_null_while_requests_wait) {
   gst_pipeline_set_auto_flush_bus(GST_PIPELINE(pipeline->pipeline()), FALSE);
   const std::int64_t took = pipeline->timed_state(GST_STATE_NULL);
   std::printf("# NULL, wait %d: %.1f ms\n", wait, static_cast<double>(took) / 1000);
-  ck_assert_int_lt(took, wait == kUnanswered ? kFlush + kAtOnce : kAtOnce);
+  ck_assert_int_lt(took, kAtOnce);
   ck_assert_uint_eq(service.requests().size(), sent);
   if (wait == kUnanswered) return;
   check_mirror(*pipeline, server.port());
