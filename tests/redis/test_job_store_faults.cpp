@@ -246,6 +246,8 @@ START_TEST(in_the_middle_of_a_pipeline) {
   ck_assert(replica.wait_for_log("Finished with success"));
   const auto wait_for_replica = [&] {
     RedisClient redis(master.port());
+    // WAIT is for the writes of its own connection, and so for all before them.
+    redis("SET", "mark", "x");
     ck_assert(eventually([&] { return redis("WAIT", "1", "100").number == 1; }));
   };
   const auto promote = [&] { RedisClient(replica.port())("REPLICAOF", "NO", "ONE"); };
