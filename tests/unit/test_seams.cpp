@@ -237,13 +237,18 @@ START_TEST(a_phrase_repeated_on_purpose) {
 }
 END_TEST
 
+// Nothing tells that both mean the same. Where they share no word, the one that lies across the
+// middle may come twice: a word too many is seen, a word that was left out is not.
 START_TEST(digits_against_words) {
   Joined joined =
       join_timed({at(9000, 9300, "about"), at(9500, 10300, "200"), at(10300, 10500, "mi")},
                  {at(9500, 9700, "two"), at(9800, 10250, "hundred"), at(10300, 10700, "miles")});
-  ck_assert_msg(joined.text == "about 200 miles" || joined.text == "about two hundred miles" ||
-                    joined.text == "about 200 hundred miles",
-                "%s", joined.text.c_str());
+  assert_text(joined.text, "about 200 hundred miles");
+  assert_seam(joined, SeamKind::kMidpoint);
+  joined = join_timed({at(9000, 9300, "about"), at(9500, 9700, "two"), at(9800, 10250, "hundred"),
+                       at(10300, 10500, "mi")},
+                      {at(9500, 10300, "200"), at(10300, 10700, "miles")});
+  assert_text(joined.text, "about two hundred miles");
   joined = join_timed({at(9000, 9300, "about"), at(9500, 10300, "200"), at(10300, 10500, "miles")},
                       {at(9500, 9700, "two"), at(9800, 10250, "hundred"), at(10300, 10700, "miles"),
                        at(10800, 11000, "away")});
