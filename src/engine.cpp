@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine_private.h"
@@ -14,6 +15,8 @@ namespace transcribe {
 namespace {
 
 constexpr std::size_t kMostAtOnce = 64;
+// Keeps the sum with the steady clock's time from overflowing.
+constexpr std::chrono::hours kLongestWait{24};
 // A best-effort server that takes longer to store a result is away, as at the start.
 constexpr Milliseconds kStorePatience{2000};
 
@@ -89,19 +92,40 @@ void Engine::Private::append(Access& s, Event event) {
   changed.notify_all();
 }
 
+bool Engine::Private::wait_for_entry(Access& s, std::function<void()>& due) {
+  for (;;) {
+    if (s->alarm && s->alarm->time <= clock.now()) {
+      due = std::exchange(s->alarm, std::nullopt)->call;
+      return true;
+    }
+    if (s->quit || !s->log.empty()) return false;
+    if (!s->alarm) {
+      s.wait(changed);
+    } else {
+      // Relative, so that an injected clock needs no common epoch with the steady one.
+      const Nanoseconds left = std::min<Nanoseconds>(s->alarm->time - clock.now(), kLongestWait);
+      s.wait_until(changed, std::chrono::steady_clock::now() + left);
+    }
+  }
+}
+
 void Engine::Private::run() {
   if (mirrors->has_store()) open_store();
   for (;;) {
     // Bounded: results of an earlier run come in quick succession and bring their texts.
     std::vector<Entry> batch;
+    std::function<void()> due;
     {
       auto s = state.lock();
-      s.wait(changed, [&] { return s->quit || !s->log.empty(); });
-      if (s->log.empty()) return;
-      while (!s->log.empty() && batch.size() < kMostAtOnce) {
+      if (!wait_for_entry(s, due) && s->log.empty()) return;
+      while (!due && !s->log.empty() && batch.size() < kMostAtOnce) {
         batch.push_back(std::move(s->log.front()));
         s->log.pop_front();
       }
+    }
+    if (due) {
+      due();
+      continue;
     }
     std::vector<Event> events;
     for (Entry& entry : batch) {
@@ -252,6 +276,13 @@ void Engine::skip_flushed(const FrameSpan& span, const MediaTime& time) {
   piece.info.reason = CutReason::kDiscontinuity;
   piece.skipped = SkipReason::kFlushed;
   d_->put(std::move(piece));
+}
+
+void Engine::call_at(TimePoint time, std::function<void()> call) {
+  auto s = d_->state.lock();
+  if (s->ending) return;
+  s->alarm = Private::Alarm{time, std::move(call)};
+  d_->changed.notify_all();
 }
 
 void Engine::finish() {

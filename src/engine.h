@@ -1,10 +1,12 @@
 // The only door to the engine: audio pieces in, ordered events out.
 //
 // Threads: create() and stop() on the application's thread; submit() and the waits on the streaming
-// thread; interrupt(), flush(), cancel(), stats(), update(): any, the observer's calls included.
+// thread; interrupt(), flush(), cancel(), stats(), update(), call_at(): any, the observer's calls
+// included.
 // The observer is called on the engine's event thread, one call at a time, with no lock held.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -106,6 +108,10 @@ class Engine {
               std::optional<TimePoint> heard_at = std::nullopt);
   // A span that was received and dropped by a flush.
   void skip_flushed(const FrameSpan& span, const MediaTime& time);
+
+  // Calls `call` once, at that time or soon after, on the event thread with no lock held; another
+  // call_at() before that takes its place. Not when the job has ended, or ends before.
+  void call_at(TimePoint time, std::function<void()> call);
 
   // No more pieces: when all is settled the job ends.
   void finish();

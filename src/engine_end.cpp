@@ -53,6 +53,7 @@ bool Engine::Private::begin_end(Access& s, JobReason reason) {
   if (s->ending) return false;
   s->ending = true;
   s->end_reason = reason;
+  s->alarm.reset();
   changed.notify_all();
   return true;
 }

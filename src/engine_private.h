@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <thread>
 #include <variant>
@@ -27,6 +28,10 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
     std::variant<Event, StoreNote, End> what;
     Counters counters;
   };
+  struct Alarm {
+    TimePoint time{};
+    std::function<void()> call;
+  };
   // A piece that has no index yet.
   struct Piece {
     ChunkInfo info;
@@ -44,6 +49,7 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
     Job job;
     LiveSettings live;
     std::deque<Entry> log;
+    std::optional<Alarm> alarm;
     std::uint64_t next_index = 0;
     // Of a job that is stored: until the store is open, pieces are held back; then they are
     // compared with what it holds.
@@ -123,6 +129,8 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
 
   // Event thread.
   void run();
+  // Until there is an entry, or the end. True instead: `due` is to be called, without the lock.
+  bool wait_for_entry(Access& s, std::function<void()>& due);
   void deliver_end(const End& end, const Counters& counters);
 
   const EngineConfig config;

@@ -226,6 +226,8 @@ START_TEST(test_job_wide_error) {
   completed(1);
   service.open_gate("second");
   completed(2);
+  // The chunks that took their slots.
+  ck_assert(service.wait_for_requests(6, 20s));
   service.open_gate("third");
   ck_assert(engine->wait_finished(std::nullopt) == Engine::Wait::kDone);
   const std::size_t requests = service.requests().size();
@@ -247,6 +249,49 @@ START_TEST(test_job_wide_error) {
   ck_assert_uint_eq(story.end->fatal->failure.http_status, 401);
   ck_assert_uint_eq(story.end->fatal->chunk->index, 2);
   ck_assert_uint_eq(service.requests().size(), requests);
+}
+END_TEST
+
+// Once, when it is due, the last one that was wished for, without a lock; not after the end.
+START_TEST(test_call_at) {
+  FakeService service;
+  Recorder recorder;
+  auto engine = make_engine(make_config(service), recorder);
+  engine->start(true);
+  Guarded<std::vector<int>> calls;
+  std::condition_variable changed;
+  const auto call = [&](int number) {
+    return [&, number] {
+      submit(*engine, static_cast<std::uint64_t>(number) - 1);
+      auto called = calls.lock();
+      called->push_back(number);
+      changed.notify_all();
+    };
+  };
+  const auto wait = [&](std::vector<int> wanted) {
+    auto called = calls.lock();
+    ck_assert(called.wait_until(changed, std::chrono::steady_clock::now() + 30s,
+                                [&] { return *called == wanted; }));
+  };
+  engine->call_at(system_clock.now() - 1h, call(1));
+  wait({1});
+  engine->call_at(system_clock.now() + 1h, call(7));
+  const TimePoint soon = system_clock.now() + 20ms;
+  engine->call_at(soon, call(2));
+  wait({1, 2});
+  ck_assert(system_clock.now() >= soon);
+  // However much there is to tell.
+  engine->call_at(system_clock.now() + 1h, call(8));
+  for (unsigned i = 2; i < 6; i++) submit(*engine, i);
+  ck_assert(recorder.wait([](const auto& story) { return story.released.size() == 6; }));
+  engine->finish();
+  ck_assert(engine->wait_finished(std::nullopt) == Engine::Wait::kDone);
+  engine->call_at(system_clock.now() - 1h, call(9));
+  engine->cancel();
+  engine->stop();
+  check_told_once(recorder.story());
+  check_no_hole(recorder.story());
+  ck_assert(*calls.lock() == (std::vector<int>{1, 2}));
 }
 END_TEST
 
@@ -851,6 +896,7 @@ Suite* make_suite() {
   suite_add_tcase(suite, tests);
   tcase_add_test(tests, test_results_in_order);
   tcase_add_test(tests, test_job_wide_error);
+  tcase_add_test(tests, test_call_at);
   tcase_add_test(tests, test_expire);
   tcase_add_test(tests, test_expire_keeps_the_last_failure);
   tcase_add_loop_test(tests, test_expire_before_the_store_is_open, 0, 2);
