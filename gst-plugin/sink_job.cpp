@@ -266,6 +266,7 @@ SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
     const SinkSettings settings = *settings_.lock();
     update();
     (*stream_.lock())->open(make_chunker_config(settings, live_, current->stored_meta()));
+    watched_ = false;
     query_duration();
     current->start(live_, query_source());
   }
@@ -366,6 +367,14 @@ bool SinkJob::set_segment(const GstSegment& segment) {
 
 GstFlowReturn SinkJob::render(GstBuffer* buffer) {
   const TimePoint came = clock_.now();
+  taking_ = true;
+  const GstFlowReturn flow = take(buffer, came);
+  taking_ = false;
+  watch();
+  return flow;
+}
+
+GstFlowReturn SinkJob::take(GstBuffer* buffer, TimePoint came) {
   const bool has_caps = [&] {
     auto stream = stream_.lock();
     return *stream && (*stream)->has_caps();
@@ -402,6 +411,14 @@ GstFlowReturn SinkJob::work_off(Engine& engine) {
 
 GstFlowReturn SinkJob::gap(GstClockTime timestamp, GstClockTime duration) {
   const TimePoint came = clock_.now();
+  taking_ = true;
+  const GstFlowReturn flow = take_gap(timestamp, duration, came);
+  taking_ = false;
+  watch();
+  return flow;
+}
+
+GstFlowReturn SinkJob::take_gap(GstClockTime timestamp, GstClockTime duration, TimePoint came) {
   const EnginePtr current = engine();
   if (!current || current->ended()) return GST_FLOW_OK;
   // Before the first buffer a gap only moves the time line.
@@ -409,6 +426,33 @@ GstFlowReturn SinkJob::gap(GstClockTime timestamp, GstClockTime duration) {
   if (flow != GST_FLOW_OK) return flow;
   (*stream_.lock())->gap(timestamp, duration, came);
   return work_off(*current);
+}
+
+// One call is enough: what it finds to be due later is looked at again then.
+void SinkJob::watch() {
+  if (!live_ || watched_) return;
+  const EnginePtr current = engine();
+  if (!current) return;
+  std::optional<TimePoint> due;
+  if (auto stream = stream_.lock(); *stream) {
+    due = (*stream)->due();
+    watched_ = due.has_value();
+  }
+  if (due) current->call_at(*due, [this] { look(); });
+}
+
+void SinkJob::look() {
+  std::optional<TimePoint> due;
+  {
+    auto stream = stream_.lock();
+    watched_ = false;
+    // There is data, it only waits for room: watch() follows.
+    if (!*stream || taking_) return;
+    due = (*stream)->look(clock_.now());
+    watched_ = due.has_value();
+  }
+  if (const EnginePtr current = engine(); due && current)
+    current->call_at(*due, [this] { look(); });
 }
 
 GstFlowReturn SinkJob::drain() {

@@ -72,6 +72,11 @@ class SinkJob {
   // URI of what is transcribed, as upstream says; empty: none.
   std::string query_source();
   void query_duration();
+  GstFlowReturn take(GstBuffer* buffer, TimePoint came);
+  GstFlowReturn take_gap(GstClockTime timestamp, GstClockTime duration, TimePoint came);
+  // A live source may stall: what it has brought is sent in time all the same.
+  void watch();
+  void look();
   void submit(AudioPiece&& piece, const MediaTime& time, TimePoint heard_at);
 
   GstBaseSink* const sink_;
@@ -89,6 +94,9 @@ class SinkJob {
 
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> live_{false};
+  // Data has come that the stream does not have yet, or not all of it.
+  std::atomic<bool> taking_{false};
+  std::atomic<bool> watched_{false};  // the engine calls look()
   std::atomic<bool> duration_stale_{true};
   // The job's requests have no prompt, and nobody was warned of that yet.
   std::atomic<bool> no_prompt_{false};

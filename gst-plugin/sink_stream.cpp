@@ -25,6 +25,10 @@ void SinkStream::open(const Chunker::Config& config) {
       std::make_unique<Chunker>(config, [this](AudioPiece&& piece) { emit(std::move(piece)); });
   slice_frames_ = std::min<std::uint64_t>(config.max_frames, kSampleRate);
   longest_held_ = config.max_frames + config.overlap_frames;
+  longest_wait_.reset();
+  if (config.split == SplitMode::kPause)
+    longest_wait_ =
+        frames_to_time(config.max_frames + std::min(config.overlap_frames, config.min_frames) / 2);
 }
 
 Status SinkStream::set_caps(const GstAudioInfo& info) {
@@ -149,6 +153,20 @@ void SinkStream::gap(GstClockTime timestamp, GstClockTime duration, TimePoint ca
 
 void SinkStream::cut() {
   if (run_) chunker_->cut(CutReason::kRequested);
+}
+
+std::optional<TimePoint> SinkStream::due() const {
+  if (!run_ || !longest_wait_) return std::nullopt;
+  const auto first = chunker_->waiting();
+  if (!first) return std::nullopt;
+  return std::max(arrivals_.of_last(*first + 1) + *longest_wait_, came_ + kLull);
+}
+
+std::optional<TimePoint> SinkStream::look(TimePoint now) {
+  const auto end = due();
+  if (!end || now < *end) return end;
+  chunker_->cut(CutReason::kStalled);
+  return due();
 }
 
 void SinkStream::finish() {

@@ -46,6 +46,13 @@ class SinkStream {
 
   // split-now: what is buffered becomes a chunk, the run goes on.
   void cut();
+  // When what is buffered is to be cut if nothing comes until then: the longest core and half of
+  // the overlap after its first sample came, or kLull after the last one did: a source that is a
+  // little late cuts no word in two. Absent: nothing waits, or split=fixed.
+  std::optional<TimePoint> due() const;
+  static constexpr Nanoseconds kLull = std::chrono::milliseconds(500);
+  // Cuts what is due by now; the run goes on. Returns what due() is then.
+  std::optional<TimePoint> look(TimePoint now);
   // EOS: drains everything.
   void finish();
 
@@ -91,6 +98,7 @@ class SinkStream {
   GstClockTime next_timestamp_ = 0;  // between runs: of a buffer that has no timestamp
   std::uint64_t slice_frames_ = 0;
   std::uint64_t longest_held_ = 0;  // by the chunker, of what it does not skip
+  std::optional<Nanoseconds> longest_wait_;
 
   std::unique_ptr<GstBuffer, BufferUnref> pending_;
   std::uint64_t pending_offset_ = 0;

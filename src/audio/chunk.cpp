@@ -16,6 +16,8 @@ std::string_view to_string(CutReason reason) {
       return "discontinuity";
     case CutReason::kRequested:
       return "requested";
+    case CutReason::kStalled:
+      return "stalled";
     case CutReason::kEndOfStream:
       return "eos";
   }

@@ -42,6 +42,7 @@ enum class CutReason {
   kSilence,        // long silence follows
   kDiscontinuity,  // hole, overlap, DISCONT, new segment or new caps
   kRequested,      // split-now
+  kStalled,        // live: nothing came for too long
   kEndOfStream,
 };
 std::string_view to_string(CutReason reason);

@@ -403,4 +403,9 @@ std::uint64_t Chunker::position() const { return state_->position(); }
 
 std::uint64_t Chunker::unsettled() const { return state_->position() - state_->core_begin; }
 
+std::optional<std::uint64_t> Chunker::waiting() const {
+  if (state_->skipping || unsettled() == 0) return std::nullopt;
+  return state_->core_begin;
+}
+
 }  // namespace transcribe

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "audio/chunk.h"
@@ -71,6 +72,9 @@ class Chunker {
   std::uint64_t position() const;
   // Frames received that lie in no piece yet.
   std::uint64_t unsettled() const;
+  // Position of the first frame that is to be emitted and was not. Absent: none is, or what is
+  // there is being skipped.
+  std::optional<std::uint64_t> waiting() const;
 
  private:
   struct State;

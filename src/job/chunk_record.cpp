@@ -16,8 +16,8 @@ constexpr gint64 kMaxFrames = gint64{1} << 46;
 constexpr gint64 kMaxTime = gint64{1} << 61;
 
 constexpr std::array kCutReasons{
-    CutReason::kFixed,         CutReason::kPause,     CutReason::kForced,     CutReason::kSilence,
-    CutReason::kDiscontinuity, CutReason::kRequested, CutReason::kEndOfStream};
+    CutReason::kFixed,         CutReason::kPause,     CutReason::kForced,  CutReason::kSilence,
+    CutReason::kDiscontinuity, CutReason::kRequested, CutReason::kStalled, CutReason::kEndOfStream};
 constexpr std::array kSkipReasons{SkipReason::kSilence, SkipReason::kQueueFull,
                                   SkipReason::kFlushed};
 

@@ -1,10 +1,12 @@
-// The sink behind a live source: how long audio waits to be sent, counted in samples, and what
-// the results tell of the time they took. Nothing here depends on how fast the machine is.
+// The sink behind a live source: how long audio waits to be sent, counted in samples, or in time
+// where no more samples come, and what the results tell of the time they took. Nothing here depends
+// on how fast the machine is.
 #include <gst/gst.h>
 
 #include <algorithm>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "fake_service.h"
@@ -269,6 +271,170 @@ GST_START_TEST(test_observed_delay_ends_on_the_bus) {
 }
 GST_END_TEST;
 
+namespace {
+
+// What is buffered is sent 1.1 s after its first sample came.
+constexpr const char* kShort =
+    "max-chunk-duration=1000000000 min-chunk-duration=500000000 forced-overlap=200000000 "
+    "skip-silence=false ";
+
+Samples some_speech(unsigned seed, std::uint64_t milliseconds) {
+  std::minstd_rand random(seed);
+  Samples samples;
+  add_speech(samples, milliseconds, random);
+  return samples;
+}
+
+// What the service got, put together: nothing is missing and nothing there twice.
+void check_all_sent(const FakeService& service, const Samples& expected) {
+  Samples all;
+  for (const Request& request : sent_chunks(service))
+    all.insert(all.end(), request.samples->begin(), request.samples->end());
+  ck_assert(all == expected);
+}
+
+}  // namespace
+
+// Text comes without another buffer, and the stream goes on where it was: whether the source then
+// brings what it was late with (0), or has lost it (1).
+GST_START_TEST(test_a_source_that_stalls) {
+  FakeService service;
+  LiveFeed live(service, kShort);
+  Samples all;
+  for (unsigned stall = 1; stall <= 2; stall++) {
+    const Samples said = some_speech(stall, 560);
+    all.insert(all.end(), said.begin(), said.end());
+    const GstClockTime before = now();
+    const std::uint64_t begin = live.position();
+    live.push(said);
+    live.pipeline().wait_for("openaitranscribe/result", stall);
+    ck_assert_uint_ge(now() - before, 1100 * GST_MSECOND);
+    const auto queued = live.pipeline().named("openaitranscribe/chunk-queued");
+    ck_assert_uint_eq(queued.size(), stall);
+    ck_assert_uint_eq(frame_of(uint64_field(queued.back(), "timestamp")), begin);
+    ck_assert_uint_eq(frame_of(uint64_field(queued.back(), "duration")), said.size());
+    ck_assert(!gst_structure_has_field(queued.back(), "payload-timestamp"));
+    if (__i__ == 1) live.hole(7 * kSecond);
+  }
+  const Samples rest = some_speech(3, 280);
+  all.insert(all.end(), rest.begin(), rest.end());
+  live.push(rest);
+  live.end();
+  ck_assert_uint_eq(live.pipeline().count("openaitranscribe/result"), 3);
+  check_all_sent(service, all);
+}
+GST_END_TEST;
+
+// Files may wait for ever, and pieces of one length are of one length.
+GST_START_TEST(test_only_live_sources_stall) {
+  FakeService service, others;
+  PadFeed file(others.url(), kShort);
+  file.play();
+  file.caps(SinkPipeline::kMono16k);
+  file.plain_segment();
+  LiveFeed fixed(others, "split=fixed max-chunk-duration=500000000");
+  LiveFeed live(service, kShort);
+  const Samples said = some_speech(1, 350);
+  file.samples(said, 0);
+  fixed.push(said);
+  live.push(said);
+  live.pipeline().wait_for("openaitranscribe/result", 1);
+  ck_assert_uint_eq(file.pipeline().stat("chunks-submitted"), 0);
+  ck_assert_uint_eq(fixed.pipeline().stat("chunks-submitted"), 0);
+  live.end();
+  ck_assert_uint_eq(live.pipeline().count("openaitranscribe/result"), 1);
+}
+GST_END_TEST;
+
+namespace {
+
+// Times of the chunks where there is room for one only. `held`: until long after the first was due.
+std::vector<GstClockTime> chunks_of_a_long_buffer(bool held) {
+  FakeService service, others;
+  service.answer_with([=](const Request&) {
+    Answer answer;
+    if (held) answer.gate = "room";
+    return answer;
+  });
+  LiveFeed other(others, kShort);
+  LiveFeed live(service, std::string(kShort) +
+                             "max-chunk-duration=2000000000 max-queued-chunks=1 max-parallel=1");
+  // What takes long at the start is over then.
+  live.push(some_speech(3, 350));
+  g_signal_emit_by_name(live.pipeline().sink(), "split-now");
+  live.push(some_speech(1, 350));
+  // Three stalls of the other one take longer than one of this would.
+  std::thread opener([&] {
+    for (std::size_t stall = 1; held && stall <= 3; stall++) {
+      other.push(some_speech(9, 350));
+      other.pipeline().wait_for("openaitranscribe/result", stall);
+    }
+    service.open_gate("room");
+  });
+  live.push(some_speech(2, 5600));
+  opener.join();
+  live.end();
+  std::vector<GstClockTime> times;
+  for (const GstStructure* chunk : live.pipeline().named("openaitranscribe/chunk-queued")) {
+    times.push_back(uint64_field(chunk, "timestamp"));
+    times.push_back(uint64_field(chunk, "duration"));
+  }
+  return times;
+}
+
+}  // namespace
+
+// What only waits for room is cut where it would have been.
+GST_START_TEST(test_held_back_is_no_stall) {
+  const auto undisturbed = chunks_of_a_long_buffer(false);
+  ck_assert_uint_ge(undisturbed.size(), 2 * 3);
+  ck_assert(chunks_of_a_long_buffer(true) == undisturbed);
+}
+GST_END_TEST;
+
+// While audio waits for its time: a flush (0) gives it up, a pause (1) does not; NULL (2) is at
+// once.
+GST_START_TEST(test_interrupted_while_it_stalls) {
+  const Samples said = some_speech(1, 560);
+  FakeService service;
+  PadFeed feed(service.url(), kShort);
+  feed.live();
+  feed.play();
+  feed.caps(SinkPipeline::kMono16k);
+  feed.plain_segment();
+  SinkPipeline& pipeline = feed.pipeline();
+  // On a slow machine it is sent before the flush.
+  service.answer_with([&](const Request& request) {
+    Answer answer;
+    if (__i__ == 0 && *request.samples == said) answer.gate = "never";
+    return answer;
+  });
+  feed.samples(said, 0);
+  if (__i__ == 2) {
+    pipeline.set_state(GST_STATE_NULL);
+    return;
+  }
+  if (__i__ == 1) {
+    pipeline.set_state(GST_STATE_PAUSED);
+    pipeline.wait_for("openaitranscribe/result", 1);
+    pipeline.set_state(GST_STATE_PLAYING);
+    ck_assert_int_eq(feed.end(), GST_MESSAGE_EOS);
+    check_all_sent(service, said);
+    return;
+  }
+  feed.flush();
+  feed.plain_segment();
+  const Samples more = some_speech(2, 700);
+  feed.samples(more, 0);
+  pipeline.wait_for("openaitranscribe/chunk-skipped", 1);
+  pipeline.wait_for("openaitranscribe/result", 1);
+  ck_assert_int_eq(feed.end(), GST_MESSAGE_EOS);
+  ck_assert_uint_eq(pipeline.count("openaitranscribe/chunk-skipped"), 1);
+  ck_assert_uint_eq(pipeline.count("openaitranscribe/result"), 1);
+  ck_assert(*service.requests().back().samples == more);
+}
+GST_END_TEST;
+
 static Suite* live_suite(void) {
   Suite* suite = suite_create("live");
   TCase* tests = tcase_create("general");
@@ -276,6 +442,10 @@ static Suite* live_suite(void) {
   tcase_add_loop_test(tests, test_audio_is_sent_in_time, 0, 8);
   tcase_add_test(tests, test_latency_begins_with_the_last_sample);
   tcase_add_test(tests, test_observed_delay_ends_on_the_bus);
+  tcase_add_loop_test(tests, test_a_source_that_stalls, 0, 2);
+  tcase_add_test(tests, test_only_live_sources_stall);
+  tcase_add_test(tests, test_held_back_is_no_stall);
+  tcase_add_loop_test(tests, test_interrupted_while_it_stalls, 0, 3);
   return suite;
 }
 GST_CHECK_MAIN(live);

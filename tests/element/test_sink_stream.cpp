@@ -68,6 +68,8 @@ struct Came {
 
 struct Piece {
   bool skipped;
+  CutReason reason;
+  FrameSpan core;
   Nanoseconds begin;        // of the core, in media time
   Nanoseconds payload_end;  // in media time
   TimePoint heard_at;
@@ -97,8 +99,9 @@ class LiveStream {
   }
 
   // `disturbed`: with holes, gaps, late buffers, and cuts that were asked for.
-  void run(Nanoseconds length, bool disturbed) {
+  void run(Nanoseconds length, bool disturbed, bool stalls = false) {
     while (media_ < kStart + length) {
+      if (stalls && random_() % 200 == 0) stall(between(random_, 100ms, 15s));
       const unsigned draw = disturbed ? random_() % 400 : 400;
       if (draw == 0) {
         media_ += between(random_, 30ms, 4s);
@@ -114,7 +117,13 @@ class LiveStream {
   }
 
   const std::vector<Piece>& pieces() const { return pieces_; }
+  std::size_t count(CutReason reason) const {
+    return static_cast<std::size_t>(
+        std::count_if(pieces_.begin(), pieces_.end(),
+                      [&](const Piece& piece) { return piece.reason == reason; }));
+  }
   Nanoseconds longest() const { return longest_; }
+  Nanoseconds received() const { return received_; }
 
   // Of the audio at `media`, or just before it.
   const Came& came_at(Nanoseconds media) const {
@@ -125,9 +134,30 @@ class LiveStream {
   }
 
  private:
+  // What falls due until then is cut then.
+  void pass(TimePoint until) {
+    for (auto due = stream_.due(); due && *due < until; due = stream_.due()) {
+      const std::size_t before = pieces_.size();
+      ck_assert(*due >= now_);
+      ck_assert(stream_.look(*due - 1ns) == due);
+      ck_assert_uint_eq(pieces_.size(), before);
+      now_ = *due;
+      ck_assert(!stream_.look(now_));
+      ck_assert_uint_gt(pieces_.size(), before);
+    }
+    now_ = std::max(now_, until);
+  }
+
+  // Nothing comes; then what was said meanwhile comes at once, or is lost.
+  void stall(Nanoseconds length) {
+    pass(now_ + length);
+    if (random_() % 2 == 0) media_ += length;
+  }
+
   void note(Nanoseconds length, bool late, bool audio = true) {
-    now_ = std::max(now_, TimePoint(media_ + length));
-    if (late && random_() % 50 == 0) now_ += between(random_, 0ms, kBetween);
+    TimePoint when = std::max(now_, TimePoint(media_ + length));
+    if (late && random_() % 50 == 0) when += between(random_, 0ms, kBetween);
+    pass(when);
     came_.push_back({media_, media_ + length, now_, received_});
     if (audio) received_ += length;
     if (audio) longest_ = std::max(longest_, length);
@@ -166,7 +196,8 @@ class LiveStream {
 
   void take(const AudioPiece& piece, const MediaTime& time, TimePoint heard_at) {
     const auto end = time.timestamp + frames_to_time(piece.payload.end - piece.core.begin);
-    pieces_.push_back({piece.skipped, time.timestamp, end, heard_at, now_, received_});
+    pieces_.push_back(
+        {piece.skipped, piece.reason, piece.core, time.timestamp, end, heard_at, now_, received_});
   }
 
   Random random_;
@@ -221,9 +252,11 @@ START_TEST(no_sample_waits_longer_than_promised) {
       const Came& first = live.came_at(piece.begin);
       const Nanoseconds waited = piece.received - first.received - (piece.begin - first.begin);
       ck_assert_int_le(waited.count(), most.count());
-      if (!disturbed) ck_assert_int_le((piece.emitted - first.when).count(), most.count());
+      const Nanoseconds lull = disturbed ? SinkStream::kLull : 0ns;
+      ck_assert_int_le((piece.emitted - first.when).count(), (most + lull).count());
       if (waited >= frames_to_time(config.max_frames)) ++close_to_it;
     }
+    if (!disturbed) ck_assert_uint_eq(live.count(CutReason::kStalled), 0);
   }
   ck_assert_uint_gt(sent, rounds * 8);
   // Where nobody pauses it is used up.
@@ -251,6 +284,97 @@ START_TEST(a_piece_waits_from_its_last_sample_on) {
   }
   // In the middle of a pause it is over before that is known.
   if ((_i & 1) != 0) ck_assert_uint_gt(waited, 0);
+}
+END_TEST
+
+// Bits of the loop: pauses or none, skipping or not. Every sample is in one core or skipped span,
+// and none waits longer than promised, however long the source stalls.
+START_TEST(a_stall_keeps_nothing_back) {
+  std::size_t stalled = 0;
+  for (unsigned seed = 0; seed < 4; ++seed) {
+    Random random(seed * 4 + static_cast<unsigned>(_i) + 2000);
+    Chunker::Config config = live_config(random);
+    config.skip_silence = (_i & 2) != 0;
+    LiveStream live(random(), config, (_i & 1) != 0);
+    live.run(90s, false, true);
+    const Nanoseconds most = bound(config) + SinkStream::kLull + live.longest() + kResampler;
+    std::uint64_t end = 0;
+    for (const Piece& piece : live.pieces()) {
+      ck_assert_uint_eq(piece.core.begin, end);
+      end = piece.core.end;
+      if (piece.skipped) continue;
+      // What begins where the last one ended came after the stall.
+      const TimePoint came = live.came_at(piece.begin + kResampler).when;
+      ck_assert_int_le((piece.emitted - came).count(), most.count());
+    }
+    const std::uint64_t received = time_to_frames(live.received());
+    ck_assert_uint_ge(end + kSampleRate / 1000, received);
+    ck_assert_uint_le(end, received + kSampleRate / 1000);
+    stalled += live.count(CutReason::kStalled);
+  }
+  ck_assert_uint_gt(stalled, 4);
+}
+END_TEST
+
+// At the bound where that is later than kLull after the last sample, and never for pieces of one
+// length.
+START_TEST(a_stall_ends_when_it_must) {
+  for (const SplitMode split : {SplitMode::kPause, SplitMode::kFixed}) {
+    Chunker::Config config;
+    config.split = split;
+    config.max_frames = 10 * kSampleRate;
+    config.min_frames = 3 * kSampleRate;
+    config.overlap_frames = kSampleRate;
+    std::vector<AudioPiece> pieces;
+    SinkStream stream([&](AudioPiece&& piece, const MediaTime&,
+                          TimePoint) { pieces.push_back(std::move(piece)); },
+                      GST_SECOND);
+    GstAudioInfo info;
+    gst_audio_info_init(&info);
+    gst_audio_info_set_format(&info, GST_AUDIO_FORMAT_S16, kSampleRate, 1, nullptr);
+    ck_assert(stream.set_caps(info).ok());
+    GstSegment segment;
+    gst_segment_init(&segment, GST_FORMAT_TIME);
+    stream.set_segment(segment);
+    ck_assert(!stream.due());
+    stream.open(config);
+    const auto push = [&](unsigned second, TimePoint came) {
+      GstBuffer* buffer = gst_buffer_new_allocate(nullptr, kSampleRate * kBytesPerFrame, nullptr);
+      gst_buffer_memset(buffer, 0, static_cast<guint8>(second + 1), kSampleRate * kBytesPerFrame);
+      GST_BUFFER_PTS(buffer) = second * GST_SECOND;
+      stream.begin(buffer, came);
+      gst_buffer_unref(buffer);
+      ck_assert(stream.step().ok());
+    };
+    ck_assert(!stream.due());
+    const TimePoint start(100s);
+    push(0, start);
+    if (split == SplitMode::kFixed) {
+      ck_assert(!stream.due());
+      ck_assert(!stream.look(start + 1h));
+      ck_assert_uint_eq(pieces.size(), 0);
+      continue;
+    }
+    ck_assert(stream.due() == start + 10500ms);
+    push(1, start + 8s);
+    ck_assert(stream.due() == start + 10500ms);
+    // Of a source that is late.
+    push(2, start + 10200ms);
+    ck_assert(stream.due() == start + 10700ms);
+    ck_assert(stream.look(start + 10600ms) == start + 10700ms);
+    ck_assert_uint_eq(pieces.size(), 0);
+    ck_assert(!stream.look(start + 10700ms));
+    ck_assert_uint_eq(pieces.size(), 1);
+    ck_assert(pieces[0].reason == CutReason::kStalled);
+    ck_assert(pieces[0].core == (FrameSpan{0, 3 * kSampleRate}));
+    // It goes on where it was, and counts anew.
+    push(3, start + 60s);
+    ck_assert(stream.due() == start + 70500ms);
+    ck_assert(stream.flush().has_value());
+    ck_assert(!stream.due());
+    stream.finish();
+    ck_assert_uint_eq(pieces.size(), 1);
+  }
 }
 END_TEST
 
@@ -291,6 +415,8 @@ static Suite* make_suite() {
   TCase* tcase = tcase_create("sink_stream");
   tcase_add_loop_test(tcase, no_sample_waits_longer_than_promised, 0, 8);
   tcase_add_loop_test(tcase, a_piece_waits_from_its_last_sample_on, 0, 8);
+  tcase_add_loop_test(tcase, a_stall_keeps_nothing_back, 0, 4);
+  tcase_add_test(tcase, a_stall_ends_when_it_must);
   tcase_add_test(tcase, silence_holds_nothing);
   suite_add_tcase(suite, tcase);
   return suite;

@@ -60,6 +60,7 @@ START_TEST(every_reason_has_its_name) {
   ck_assert(to_string(CutReason::kSilence) == "silence");
   ck_assert(to_string(CutReason::kDiscontinuity) == "discontinuity");
   ck_assert(to_string(CutReason::kRequested) == "requested");
+  ck_assert(to_string(CutReason::kStalled) == "stalled");
   ck_assert(to_string(CutReason::kEndOfStream) == "eos");
 }
 END_TEST
