@@ -229,9 +229,8 @@ GST_START_TEST(test_the_same_chunks_after_a_resume) {
                             "silence-duration=2000000000", "speech-threshold=9"}) {
     PadFeed feed(service.url(), job + other);
     feed.play();
-    feed.caps(SinkPipeline::kMono16k);
-    feed.segment(time_segment(0));
-    ck_assert_int_eq(feed.end(), GST_MESSAGE_ERROR);
+    // Nothing is pushed: a pipeline that had an error before its preroll never gets to PLAYING.
+    ck_assert_int_eq(feed.pipeline().wait(), GST_MESSAGE_ERROR);
     ck_assert(
         g_error_matches(feed.pipeline().error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
   }
