@@ -154,6 +154,9 @@ START_TEST(a_job_that_is_read_later) {
   run.start();
   settle_first(run, same ? "own" : "other", "again");
   run.transcribe(3, "fourth");
+  // What it reads it compares with what it was told before it last failed to read.
+  const unsigned lost = proxy.lost();
+  ck_assert(eventually([&] { return proxy.lost() > lost + 1; }));
   cut = false;
   if (same) {
     ck_assert(run.watcher.wait([](const auto& seen) { return seen.recovered == 1; }));
