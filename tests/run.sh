@@ -3,7 +3,7 @@
 #
 # usage: tests/run.sh [--full]
 #
-# --full adds: thread sanitizer on unit and fuzz, valgrind on unit and element, the long loops
+# --full adds: thread sanitizer on unit and fuzz, valgrind on unit, element and redis, the long loops
 # (TRANSCRIBE_FULL=1) and the benchmarks. The last line is "N passed, N failed".
 set -euo pipefail
 
@@ -97,7 +97,7 @@ if [ -n "$full" ]; then
   export TRANSCRIBE_FULL=
   run build-thread --suite unit --suite fuzz --timeout-multiplier 20
   configure build-plain
-  run build-plain --setup valgrind --suite unit --suite element
+  run build-plain --setup valgrind --suite unit --suite element --suite redis
   configure build-release --buildtype=release -Dwerror=false
   run build-release --benchmark --verbose
 fi

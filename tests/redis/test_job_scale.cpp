@@ -66,9 +66,10 @@ START_TEST(very_many_chunks) {
                 static_cast<unsigned long long>(chunks), waits[waits.size() / 2],
                 waits[waits.size() * 99 / 100], grown / chunks, stored / chunks);
     std::fflush(stdout);
-#ifndef __SANITIZE_ADDRESS__  // it keeps what is freed
+#ifndef __SANITIZE_ADDRESS__  // it keeps what is freed, as valgrind does
     // The texts lie in a file.
-    ck_assert_uint_lt(grown, 8 * 1024 * 1024 + chunks * text.size());
+    if (!std::getenv("TRANSCRIBE_SLOW"))
+      ck_assert_uint_lt(grown, 8 * 1024 * 1024 + chunks * text.size());
 #endif
     ck_assert_uint_lt(stored / chunks, 3 * text.size());
     run.end(JobState::kQueued, JobReason::kStopped);
