@@ -139,21 +139,26 @@ bool SinkJob::prepare() {
 }
 
 bool SinkJob::open() {
-  SinkSettings settings = *settings_.lock();
-  auto config = make_engine_config(settings, false);
+  started_ = *settings_.lock();
+  return create_job();
+}
+
+bool SinkJob::create_job() {
+  auto config = make_engine_config(started_, false);
   if (!config) {
     GST_ELEMENT_ERROR(sink_, RESOURCE, SETTINGS, ("%s", config.error().message.c_str()), (nullptr));
     return false;
   }
-  if (settings.job_id.empty()) {
-    if (fresh_id_) config->job_id = settings.automatic_job_id;
+  config->live = make_live_settings(*settings_.lock(), false);
+  if (started_.job_id.empty()) {
+    if (fresh_id_) config->job_id = started_.automatic_job_id;
     fresh_id_ = false;
     settings_.lock()->automatic_job_id = config->job_id;
   }
   no_prompt_ = effective_format(config->request) == ResponseFormat::kDiarizedJson;
   stream_ready_ = false;
   messages_.reset(config->job_id);
-  messages_.set_post_messages(settings.post_messages);
+  messages_.set_post_messages(settings_.lock()->post_messages);
   duration_stale_ = true;
   warned_blocked_ = false;
   auto created = Engine::create(std::move(*config), messages_, clock_, *log_);
@@ -175,7 +180,7 @@ bool SinkJob::open() {
         [this](AudioPiece&& piece, const MediaTime& time, TimePoint heard_at) {
           submit(std::move(piece), time, heard_at);
         },
-        settings.silence_duration);
+        started_.silence_duration);
   }
   return true;
 }
@@ -239,7 +244,7 @@ SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
     flow = wait_for_end(*current, std::nullopt);
     if (flow != GST_FLOW_OK) return nullptr;
     // Data after the end (a seek after EOS) is another job.
-    if (!settings_.lock()->job_id.empty()) {
+    if (!started_.job_id.empty()) {
       GST_ELEMENT_ERROR(sink_, RESOURCE, SETTINGS,
                         ("Job \"%s\" has ended; data that follows needs another job-id: set "
                          "job-id in READY, or leave it unset",
@@ -249,7 +254,7 @@ SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
       return nullptr;
     }
     current.reset();
-    if (!open()) {
+    if (!create_job()) {
       flow = GST_FLOW_ERROR;
       return nullptr;
     }
@@ -263,9 +268,8 @@ SinkJob::EnginePtr SinkJob::acquire(GstFlowReturn& flow) {
       if (flow != GST_FLOW_OK) return nullptr;
     }
     stream_ready_ = true;
-    const SinkSettings settings = *settings_.lock();
     update();
-    (*stream_.lock())->open(make_chunker_config(settings, live_, current->stored_meta()));
+    (*stream_.lock())->open(make_chunker_config(started_, live_, current->stored_meta()));
     watched_ = false;
     query_duration();
     current->start(live_, query_source());
@@ -465,7 +469,7 @@ GstFlowReturn SinkJob::drain() {
   (*stream_.lock())->finish();
   current->finish();
   std::optional<TimePoint> deadline;
-  const GstClockTime timeout = settings_.lock()->eos_timeout;
+  const GstClockTime timeout = started_.eos_timeout;
   if (GST_CLOCK_TIME_IS_VALID(timeout))
     deadline = clock_.now() + Nanoseconds(static_cast<std::int64_t>(
                                   MIN(timeout, static_cast<GstClockTime>(G_MAXINT64 / 2))));

@@ -1,7 +1,7 @@
 // One job of the element at a time: engine, stream and messages, and how the streaming thread
 // waits on them without ever blocking a state change.
 //
-// Threads: open(), close(), cancel(): application (open() also streaming, after EOS and a seek).
+// Threads: open(), close(), cancel(): application.
 // render(), drain(), gap(), set_caps(), set_segment(): streaming. The rest: any.
 // Lock order: stream_ or updates_ -> engine_, the engine's; settings_ is never held over a call.
 #pragma once
@@ -57,6 +57,8 @@ class SinkJob {
   using EnginePtr = std::shared_ptr<Engine>;
 
   EnginePtr engine();
+  // A job with the settings of the start.
+  bool create_job();
   // Gives what may change while playing, as it is now, to whom it concerns.
   void update();
   // An engine that takes data, the first time started; null: the flow return is in `flow`.
@@ -83,7 +85,10 @@ class SinkJob {
   const SystemClock clock_;
   const std::unique_ptr<DebugLog> log_;
   SinkMessages messages_;
-  Guarded<SinkSettings> settings_;
+  Guarded<SinkSettings> settings_;  // as the properties read
+  // As they were at READY→PAUSED: all that does not take effect while playing comes from here.
+  // Written by open() before there is data, read by the streaming thread.
+  SinkSettings started_;
   Guarded<EnginePtr> engine_;
   // Shared with split-now, which may come from any thread.
   Guarded<std::unique_ptr<SinkStream>> stream_;

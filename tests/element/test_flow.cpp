@@ -348,6 +348,74 @@ GST_START_TEST(test_queue_and_leaky_while_playing) {
 }
 GST_END_TEST;
 
+// Chunks are cut, and the drain ends, as the properties were at READY to PAUSED, wherever in the
+// job they change. The second run is the next start.
+GST_START_TEST(test_settings_of_the_start) {
+  struct Change {
+    const char* property;
+    const char* value;
+  };
+  const std::vector<Change> changes = {
+      {"split", "pause"},         {"max-chunk-duration", "5000000000"},
+      {"skip-silence", "true"},   {"silence-duration", "100000000"},
+      {"forced-overlap", "0"},    {"speech-threshold", "20"},
+      {"pause-duration", "1000"}, {"min-chunk-duration", "4000000000"},
+      {"eos-timeout", "1"},       {"location", "/nonexistent/talk.txt"},
+      {"job-id", "a b"},
+  };
+  const auto change = [&](SinkPipeline& pipeline) {
+    for (const Change& one : changes)
+      gst_util_set_object_arg(G_OBJECT(pipeline.sink()), one.property, one.value);
+  };
+  const bool before_data = __i__ == 0;
+  FakeService service;
+  service.answer_with(
+      [](const Request& request) { return request.chunk == 6u ? gated("last") : Answer(); });
+  auto pipeline = SinkPipeline::with_source(
+      service.url(), std::string(kFixed) + "skip-silence=false max-queued-chunks=100");
+  pipeline.set_state(GST_STATE_PAUSED);
+  if (before_data) change(pipeline);
+  pipeline.set_state(GST_STATE_PLAYING);
+  pipeline.push(noise(kSecond), 0);
+  pipeline.wait_for("openaitranscribe/chunk-queued", 1);
+  if (!before_data) change(pipeline);
+  pipeline.push(std::vector<std::int16_t>(5 * kSecond), GST_SECOND);
+  pipeline.end_of_stream();
+  pipeline.wait_for("openaitranscribe/result", 5);
+  ck_assert_uint_eq(pipeline.count("openaitranscribe/chunk-failed"), 0);
+  service.open_gate("last");
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+  const auto results = pipeline.named("openaitranscribe/result");
+  ck_assert_uint_eq(results.size(), 6);
+  for (const GstStructure* result : results)
+    ck_assert_uint_eq(uint64_field(result, "duration"), GST_SECOND);
+
+  pipeline.set_state(GST_STATE_READY);
+  pipeline.collect();
+  ck_assert_int_eq(pipeline.try_state(GST_STATE_PAUSED), GST_STATE_CHANGE_FAILURE);
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_ERROR);
+  ck_assert(g_error_matches(pipeline.error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
+}
+GST_END_TEST;
+
+// Taking the bound away while playing does not help the job that has it.
+GST_START_TEST(test_eos_timeout_of_the_start) {
+  FakeService service;
+  service.answer_with([](const Request&) { return gated("go"); });
+  auto pipeline = SinkPipeline::with_source(
+      service.url(), std::string(kFixed) + "eos-timeout=50000000 on-error=ignore");
+  pipeline.set_state(GST_STATE_PLAYING);
+  pipeline.push(noise(kSecond), 0);
+  ck_assert(service.wait_for_requests(1, 20s));
+  g_object_set(pipeline.sink(), "eos-timeout", GST_CLOCK_TIME_NONE, nullptr);
+  pipeline.end_of_stream();
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+  const auto failed = pipeline.named("openaitranscribe/chunk-failed");
+  ck_assert_uint_eq(failed.size(), 1);
+  ck_assert(string_field(failed.front(), "reason") == "eos-timeout");
+}
+GST_END_TEST;
+
 static Suite* flow_suite(void) {
   Suite* suite = suite_create("flow");
   TCase* tests = tcase_create("general");
@@ -364,6 +432,8 @@ static Suite* flow_suite(void) {
   tcase_add_test(tests, test_retries_while_playing);
   tcase_add_test(tests, test_prompt_and_messages_while_playing);
   tcase_add_test(tests, test_queue_and_leaky_while_playing);
+  tcase_add_loop_test(tests, test_settings_of_the_start, 0, 2);
+  tcase_add_test(tests, test_eos_timeout_of_the_start);
   return suite;
 }
 GST_CHECK_MAIN(flow);

@@ -435,6 +435,42 @@ GST_START_TEST(test_data_after_the_end) {
 }
 GST_END_TEST;
 
+// Whose id was automatic is decided at the start, and so is how the job after the end is cut.
+GST_START_TEST(test_settings_change_before_data_after_the_end) {
+  for (const bool automatic : {true, false}) {
+    Scene scene(kInDrain, 1000, automatic ? "" : "job-id=mine");
+    scene.heal();
+    SinkPipeline& pipeline = scene.pipeline();
+    ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+    const std::string id =
+        string_field(pipeline.named("openaitranscribe/complete").front(), "job-id");
+    g_object_set(pipeline.sink(), "job-id", automatic ? "another" : nullptr, "max-chunk-duration",
+                 5 * GST_SECOND, "prompt", "now", nullptr);
+    scene.flush();
+    const std::size_t first = pipeline.messages().size();
+    pipeline.push(noise(2 * kSecond, 3), 0);
+    pipeline.end_of_stream();
+    if (!automatic) {
+      ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_ERROR);
+      ck_assert(g_error_matches(pipeline.error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
+      ck_assert(strstr(pipeline.error()->message, "\"mine\"") != nullptr);
+      continue;
+    }
+    ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_EOS);
+    const auto complete = pipeline.named("openaitranscribe/complete");
+    ck_assert_uint_eq(complete.size(), 2);
+    const std::string second = string_field(complete[1], "job-id");
+    ck_assert(second != id && second != "another");
+    ck_assert_uint_eq(settled_in_order(pipeline, first), 2);
+    ck_assert(scene.service().requests().back().field("prompt") == "now");
+    gchar* now = nullptr;
+    g_object_get(pipeline.sink(), "job-id", &now, nullptr);
+    ck_assert_str_eq(now, "another");
+    g_free(now);
+  }
+}
+GST_END_TEST;
+
 // Pauses that fall anywhere lose nothing.
 GST_START_TEST(test_many_pauses) {
   FakeService service;
@@ -472,6 +508,7 @@ static Suite* states_suite(void) {
   tcase_add_test(tests, test_many_flushes);
   tcase_add_test(tests, test_many_pauses);
   tcase_add_test(tests, test_data_after_the_end);
+  tcase_add_test(tests, test_settings_change_before_data_after_the_end);
   return suite;
 }
 GST_CHECK_MAIN(states);
