@@ -4,6 +4,7 @@
 
 #include "base/main_context.h"
 #include "http/fault.h"
+#include "http/proxy_login.h"
 
 namespace transcribe {
 namespace {
@@ -71,6 +72,7 @@ HttpResult Exchange::run(SoupSession* session, GMainContext* context, Millisecon
     const AttachedSource deadline(g_timeout_source_new(to_source_interval(timeout)), on_deadline,
                                   this, context);
     const Wakeup wakeup(cancellation, context);
+    const ProxyLogin login(session, message_);
     soup_session_send_async(session, message_, G_PRIORITY_DEFAULT, attempt_.get(), on_sent, this);
     while (!done_) {
       if (cancellation.cancelled()) give_up(TransportFault::kCancelled, "cancelled");

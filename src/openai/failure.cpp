@@ -89,7 +89,9 @@ Verdict judge_job_wide(const HttpResponse& response, const ErrorBody& body, cons
           "Check that api-key may use this model, project and organization, and that the service "
           "is offered in your region.");
     case 407:
-      return not_authorized("The proxy asks for a login", "Check proxy.");
+      return not_authorized("The proxy asks for a login, or refuses the one it got",
+                            "Set proxy with a user and a password that it takes: "
+                            "http://USER:PASSWORD@HOST:PORT.");
     case 404:
       if (body.code == "model_not_found") {
         return {Severity::kJob, Cause::kNotFound, "The service has no such model at " + url,

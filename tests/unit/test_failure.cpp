@@ -79,7 +79,7 @@ const std::vector<Row>& rows() {
       {404, "File Not Found (/v1)", kJob, kNotFound, kUrl},
       {404, "", kJob, kNotFound, "up to and including /v1"},
       {405, "", kChunk, kWrite, ""},
-      {407, "", kJob, kNotAuthorized, "proxy"},
+      {407, "", kJob, kNotAuthorized, "Set proxy with"},
       {408, "", kRetry, kWrite, ""},
       {409, "", kRetry, kWrite, ""},
       {410, "", kChunk, kWrite, ""},

@@ -258,21 +258,106 @@ START_TEST(proxy_is_used_also_for_loopback) {
 }
 END_TEST
 
-START_TEST(proxy_that_asks_for_a_password_gets_the_body_again) {
-  std::vector<Request> seen(2);
-  RawServer proxy([&](Peer& peer) {
-    if (!peer.read_request(seen[0])) return;
-    peer.answer(407, "", "Proxy-Authenticate: Basic realm=\"proxy\"\r\n");
-    if (peer.read_request(seen[1])) peer.answer(200, "done");
-  });
+struct ProxySeen {
+  std::mutex mutex;
+  std::vector<Request> requests;  // guarded by mutex
+};
+
+constexpr char kBasic[] = "Proxy-Authenticate: Basic realm=\"proxy\"\r\n";
+constexpr char kBasicAndClose[] =
+    "Proxy-Authenticate: Basic realm=\"proxy\"\r\nConnection: close\r\n";
+constexpr char kDigest[] =
+    "Proxy-Authenticate: Digest realm=\"proxy\", nonce=\"n\", qop=\"auth\", algorithm=MD5\r\n";
+constexpr char kStaleDigest[] =
+    "Proxy-Authenticate: Digest realm=\"proxy\", nonce=\"n\", qop=\"auth\", algorithm=MD5, "
+    "stale=true\r\n";
+
+// Demands a password with `demand` the first `refusals` times, then takes everything.
+RawServer::Script proxy_script(ProxySeen& seen, unsigned refusals, std::string demand) {
+  return [&seen, refusals, demand](Peer& peer) {
+    for (;;) {
+      Request request;
+      if (!peer.read_request(request)) return;
+      std::size_t number = 0;
+      {
+        const std::lock_guard lock(seen.mutex);
+        seen.requests.push_back(request);
+        number = seen.requests.size();
+      }
+      if (number > refusals) {
+        peer.answer(200, "done");
+        continue;
+      }
+      peer.answer(407, "no", demand);
+      if (demand.find("close") != std::string::npos) return;
+    }
+  };
+}
+
+std::unique_ptr<HttpClient> make_client_behind(const RawServer& proxy, const char* login) {
   HttpClient::Config config;
-  config.proxy = "http://user:word@127.0.0.1:" + std::to_string(proxy.port());
-  const auto client = make_client(config);
+  config.proxy = std::string("http://") + login + "127.0.0.1:" + std::to_string(proxy.port());
+  return make_client(config);
+}
+
+HttpResult post_behind_proxy(HttpClient& client, const char* scheme) {
   const Cancellation never;
-  assert_answer(client->send(make_request("http://127.0.0.1:9/v1"), kLong, never), 200, "done");
-  proxy.wait_for_closed(1);
-  ck_assert(seen[1].body == "payload");
-  ck_assert(seen[1].head.find("Proxy-Authorization: Basic dXNlcjp3b3Jk\r\n") != std::string::npos);
+  return client.send(make_request(std::string(scheme) + "://127.0.0.1:9/v1"), kLong, never);
+}
+
+START_TEST(proxy_that_asks_for_a_password_gets_the_same_request_again) {
+  for (const char* demand : {kBasic, kBasicAndClose, kDigest}) {
+    ProxySeen seen;
+    RawServer proxy(proxy_script(seen, 1, demand));
+    const auto client = make_client_behind(proxy, "user:word@");
+    for (int i = 0; i < 2; ++i) assert_answer(post_behind_proxy(*client, "http"), 200, "done");
+    const std::lock_guard lock(seen.mutex);
+    ck_assert_uint_eq(seen.requests.size(), 3);  // what the first one learned, the next one knows
+    for (const Request& request : seen.requests) {
+      ck_assert_msg(request.head.starts_with("POST http://127.0.0.1:9/v1 HTTP/1.1\r\n"), "%s",
+                    request.head.c_str());
+      ck_assert(request.head.find("Host: 127.0.0.1:9\r\n") != std::string::npos);
+      ck_assert(request.body == "payload");
+    }
+    ck_assert(seen.requests[0].head.find("Proxy-Authorization") == std::string::npos);
+    for (int i : {1, 2})
+      ck_assert(seen.requests[i].head.find(demand == kDigest
+                                               ? "Proxy-Authorization: Digest username=\"user\""
+                                               : "Proxy-Authorization: Basic dXNlcjp3b3Jk\r\n") !=
+                std::string::npos);
+  }
+}
+END_TEST
+
+START_TEST(proxy_that_refuses_the_password_is_asked_twice) {
+  for (const char* scheme : {"http", "https"}) {
+    for (const char* demand : {kBasic, kBasicAndClose, kDigest, kStaleDigest}) {
+      ProxySeen seen;
+      RawServer proxy(proxy_script(seen, G_MAXUINT, demand));
+      const auto client = make_client_behind(proxy, "user:wrong@");
+      for (unsigned i = 1; i <= 2; ++i) {
+        const HttpResult result = post_behind_proxy(*client, scheme);
+        ck_assert_msg(result.ok(), "%s", result.ok() ? "" : result.error().message.c_str());
+        ck_assert_uint_eq(result->status, 407);
+        ck_assert_uint_eq(proxy.requests(), 2 * i);
+      }
+    }
+  }
+}
+END_TEST
+
+START_TEST(proxy_that_asks_in_vain_is_asked_once) {
+  for (const char* scheme : {"http", "https"}) {
+    for (const char* demand : {kBasic, kBasicAndClose, kDigest, ""}) {
+      ProxySeen seen;
+      RawServer proxy(proxy_script(seen, G_MAXUINT, demand));
+      const auto client = make_client_behind(proxy, "");
+      const HttpResult result = post_behind_proxy(*client, scheme);
+      ck_assert_msg(result.ok(), "%s", result.ok() ? "" : result.error().message.c_str());
+      ck_assert_uint_eq(result->status, 407);
+      ck_assert_uint_eq(proxy.requests(), 1);
+    }
+  }
 }
 END_TEST
 
@@ -345,11 +430,13 @@ Suite* make_suite() {
       suite, "connections",
       {many_posts_use_one_connection, error_statuses_keep_the_connection,
        eight_senders_have_eight_connections, idle_connection_closed_by_the_server_is_replaced});
-  add_case(suite, "settings",
-           {proxy_is_used_also_for_loopback, proxy_that_asks_for_a_password_gets_the_body_again,
-            bad_proxy_fails_without_its_password, bad_authorities_file_fails_by_name,
-            bad_url_is_invalid_and_not_shown, bad_header_is_invalid_and_its_value_not_shown,
-            libsoup2_is_seen_only_when_loaded});
+  add_case(
+      suite, "settings",
+      {proxy_is_used_also_for_loopback, proxy_that_asks_for_a_password_gets_the_same_request_again,
+       proxy_that_refuses_the_password_is_asked_twice, proxy_that_asks_in_vain_is_asked_once,
+       bad_proxy_fails_without_its_password, bad_authorities_file_fails_by_name,
+       bad_url_is_invalid_and_not_shown, bad_header_is_invalid_and_its_value_not_shown,
+       libsoup2_is_seen_only_when_loaded});
   return suite;
 }
 

@@ -59,13 +59,52 @@ START_TEST(cancel_ends_a_stalled_upload_over_tls) {
 }
 END_TEST
 
+START_TEST(proxy_gets_the_password_for_a_tunnel_to_the_service) {
+  for (const std::string close : {"", "Connection: close\r\n"}) {
+    std::mutex mutex;
+    std::vector<std::string> heads;
+    RawServer proxy([&](Peer& peer) {
+      Request request;
+      while (peer.read_request(request)) {
+        bool first = false;
+        {
+          const std::lock_guard lock(mutex);
+          heads.push_back(request.head);
+          first = heads.size() == 1;
+        }
+        if (!first) {
+          peer.answer(200, "");
+          peer.read_body(1, [](std::string_view) {});  // TLS has begun
+          return;
+        }
+        peer.answer(407, "no", "Proxy-Authenticate: Basic realm=\"proxy\"\r\n" + close);
+        if (!close.empty()) return;
+      }
+    });
+    HttpClient::Config config;
+    config.proxy = "http://user:word@127.0.0.1:" + std::to_string(proxy.port());
+    const auto client = make_client(config);
+    const Cancellation never;
+    const HttpResult result = client->send(make_request("https://127.0.0.1:9/v1"), kLong, never);
+    ck_assert(!result.ok());
+    ck_assert(!result.error().connected);
+    const std::lock_guard lock(mutex);
+    ck_assert_uint_eq(heads.size(), 2);
+    for (const std::string& head : heads)
+      ck_assert_msg(head.starts_with("CONNECT 127.0.0.1:9 HTTP/1.1\r\n"), "%s", head.c_str());
+    ck_assert(heads[1].find("Proxy-Authorization: Basic dXNlcjp3b3Jk\r\n") != std::string::npos);
+  }
+}
+END_TEST
+
 Suite* make_suite() {
   make_criticals_fatal();
   Suite* suite = suite_create("http_tls");
   add_case(
       suite, "tls",
       {tls_with_the_right_authority, tls_with_an_unknown_authority, tls_towards_a_server_without_it,
-       cancel_ends_a_tls_handshake, cancel_ends_a_stalled_upload_over_tls});
+       cancel_ends_a_tls_handshake, cancel_ends_a_stalled_upload_over_tls,
+       proxy_gets_the_password_for_a_tunnel_to_the_service});
   return suite;
 }
 
