@@ -60,14 +60,11 @@ void SinkStream::begin(GstBuffer* buffer, TimePoint came) {
   const std::uint64_t frames =
       meta != nullptr ? meta->samples : gst_buffer_get_size(buffer) / GST_AUDIO_INFO_BPF(&info_);
   GstClockTime timestamp = GST_BUFFER_PTS(buffer);
-  FrameSpan kept{0, frames};
-  if (GST_CLOCK_TIME_IS_VALID(timestamp)) {
-    kept = clip(timestamp, frames);
-    if (kept.begin > 0) timestamp = segment_.start;
-  } else {
+  if (!GST_CLOCK_TIME_IS_VALID(timestamp))
     timestamp = run_ ? expected_timestamp() : next_timestamp_;
-  }
+  const FrameSpan kept = clip(timestamp, frames);
   if (kept.frames() == 0) return;
+  if (kept.begin > 0) timestamp = segment_.start;
   pending_.reset(gst_buffer_ref(buffer));
   pending_offset_ = kept.begin;
   pending_end_ = kept.end;
@@ -131,7 +128,9 @@ void SinkStream::forget_pending() {
 
 void SinkStream::gap(GstClockTime timestamp, GstClockTime duration, TimePoint came) {
   if (!GST_CLOCK_TIME_IS_VALID(timestamp) || !GST_CLOCK_TIME_IS_VALID(duration)) return;
-  const GstClockTime end = timestamp + duration;
+  // As of a buffer only what lies in the segment counts.
+  if (timestamp >= segment_.stop) return;
+  const GstClockTime end = timestamp + std::min(duration, segment_.stop - timestamp);
   if (!run_) {
     next_timestamp_ = std::max(next_timestamp_, end);
     return;

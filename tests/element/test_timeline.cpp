@@ -358,6 +358,46 @@ GST_START_TEST(test_segment_stop) {
 }
 GST_END_TEST;
 
+// Without timestamps, too: the time line says where they are.
+GST_START_TEST(test_segment_stop_without_timestamps) {
+  Stream stream;
+  stream.begin(time_segment(GST_SECOND, 3 * GST_SECOND));
+  for (unsigned i = 0; i < 4; i++) stream.audio(GST_CLOCK_TIME_NONE, 800 * kMs);
+  stream.end();
+  assert_frames(stream.frames(), {2 * kSecond});
+  assert_times(stream.timestamps(), {GST_SECOND});
+}
+GST_END_TEST;
+
+GST_START_TEST(test_gaps_at_the_segment_stop) {
+  struct Case {
+    GstClockTime begin, length;
+    std::size_t frames;
+  };
+  for (const Case& test : {
+           Case{2 * GST_SECOND, 400 * kMs, frames_of(1400 * kMs)},
+           Case{2 * GST_SECOND, 900 * kMs, frames_of(1500 * kMs)},
+           // Much longer than what is filled with silence, but not in the segment.
+           Case{2 * GST_SECOND, 3600 * GST_SECOND, frames_of(1500 * kMs)},
+           Case{2500 * kMs, 500 * kMs, kSecond},  // behind the stop
+           Case{4 * GST_SECOND, 500 * kMs, kSecond},
+       }) {
+    Stream stream;
+    stream.begin(time_segment(GST_SECOND, 2500 * kMs)).audio(GST_SECOND, GST_SECOND);
+    stream.feed().gap(test.begin, test.length);
+    stream.end();
+    assert_frames(stream.frames(), {test.frames});
+  }
+  // One that comes first does not move the time line out of the segment.
+  Stream stream;
+  stream.begin(time_segment(GST_SECOND, 3 * GST_SECOND));
+  stream.feed().gap(GST_SECOND, 5 * GST_SECOND);
+  ck_assert(stream.feed().segment(time_segment(0)));
+  stream.audio(GST_CLOCK_TIME_NONE, GST_SECOND).end();
+  assert_times(stream.timestamps(), {0});
+}
+GST_END_TEST;
+
 // Twice as fast: half the running time, the media time as ever.
 GST_START_TEST(test_rate) {
   Stream stream(kOneSecond);
@@ -535,6 +575,8 @@ static Suite* timeline_suite(void) {
   tcase_add_test(tests, test_without_timestamps_the_time_line_goes_on);
   tcase_add_test(tests, test_segment_start_and_time);
   tcase_add_test(tests, test_segment_stop);
+  tcase_add_test(tests, test_segment_stop_without_timestamps);
+  tcase_add_test(tests, test_gaps_at_the_segment_stop);
   tcase_add_test(tests, test_rate);
   tcase_add_test(tests, test_applied_rate);
   tcase_add_test(tests, test_bytes_segment);
