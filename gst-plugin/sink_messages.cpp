@@ -23,6 +23,21 @@ void post_resource_message(GstElement* element, GstMessageType type, GstResource
       debug.empty() ? nullptr : g_strdup(debug.c_str()), __FILE__, GST_FUNCTION, __LINE__, details);
 }
 
+GstStructure* details_of(const Failure& failure, unsigned attempts) {
+  return gst_structure_new("details", "http-status-code", G_TYPE_UINT, failure.http_status,
+                           "error-type", G_TYPE_STRING, failure.error_type.c_str(), "error-code",
+                           G_TYPE_STRING, failure.error_code.c_str(), "request-id", G_TYPE_STRING,
+                           failure.request_id.c_str(), "attempts", G_TYPE_UINT, attempts, "reason",
+                           G_TYPE_STRING, failure.reason.c_str(), nullptr);
+}
+
+// Of a job whose chunks are all settled.
+GstStructure* details_of(const char* reason) {
+  Failure failure;
+  failure.reason = reason;
+  return details_of(failure, 0);
+}
+
 std::string debug_text(const Failure& failure) {
   std::string text = "reason " + failure.reason;
   if (failure.http_status != 0) text += ", HTTP status " + std::to_string(failure.http_status);
@@ -86,11 +101,7 @@ void add_counters(GstStructure* structure, const Counters& counters) {
 
 void post_failure(GstElement* element, GstMessageType type, const Failure& failure,
                   const std::string& text, const ChunkInfo* chunk, unsigned attempts) {
-  GstStructure* details = gst_structure_new(
-      "details", "http-status-code", G_TYPE_UINT, failure.http_status, "error-type", G_TYPE_STRING,
-      failure.error_type.c_str(), "error-code", G_TYPE_STRING, failure.error_code.c_str(),
-      "request-id", G_TYPE_STRING, failure.request_id.c_str(), "attempts", G_TYPE_UINT, attempts,
-      "reason", G_TYPE_STRING, failure.reason.c_str(), nullptr);
+  GstStructure* details = details_of(failure, attempts);
   if (chunk != nullptr)
     gst_structure_set(details, "chunk-index", G_TYPE_UINT64, chunk->index, nullptr);
   post_resource_message(element, type, resource_error(failure.cause), text, debug_text(failure),
@@ -270,10 +281,11 @@ void SinkMessages::on_end(const JobEnd& end) noexcept {
     post_resource_message(
         element_, GST_MESSAGE_ERROR,
         end.incomplete_file->no_space ? GST_RESOURCE_ERROR_NO_SPACE_LEFT : GST_RESOURCE_ERROR_WRITE,
-        end.incomplete_file->message, "the transcript file is incomplete", nullptr);
+        end.incomplete_file->message, "the transcript file is incomplete",
+        details_of("file-incomplete"));
   } else if (end.must_be_stored && !end.unstored.empty()) {
     post_resource_message(element_, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR_WRITE, end.unstored,
-                          "redis-policy=required", nullptr);
+                          "redis-policy=required", details_of("store"));
   } else {
     return;
   }

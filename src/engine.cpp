@@ -157,7 +157,7 @@ void Engine::Private::deliver_end(const End& end, const Counters& counters) {
     auto s = state.lock();
     result.fatal = s->fatal;
     result.first_failed = s->first_failed;
-    result.failed_chunks = s->failed_chunks;
+    result.failed_chunks = named_chunks(s->failed_chunks);
   }
   result = mirrors->tell_end(std::move(result), end.unsettled);
   if (auto s = state.lock(); s->lost) result.fatal = ChunkFailed{nullptr, *s->lost, 0};

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "engine_private.h"
@@ -47,6 +48,16 @@ Failure out_of_time(std::optional<Failure> last) {
       "raise eos-timeout" +
       before;
   return failure;
+}
+
+std::string named_chunks(const std::set<std::uint64_t>& indices) {
+  std::string text;
+  std::size_t named = 0;
+  for (const std::uint64_t index : indices) {
+    if (named == kMaxNamedChunks) return text + ", …";
+    text += (named++ == 0 ? "" : ", ") + std::to_string(index);
+  }
+  return text;
 }
 
 bool Engine::Private::begin_end(Access& s, JobReason reason) {
@@ -124,13 +135,11 @@ void Engine::Private::end_job(JobReason reason, Failure failure) {
 }
 
 void Engine::Private::name_failed(Access& s, const ChunkFailed& event) {
-  if (!s->first_failed) s->first_failed = event;
-  const std::uint64_t failed = s->job.counters().failed;
-  if (failed < kMaxNamedChunks) {
-    s->failed_chunks += (failed == 0 ? "" : ", ") + std::to_string(event.chunk->index);
-  } else if (failed == kMaxNamedChunks) {
-    s->failed_chunks += ", …";
-  }
+  if (!s->first_failed || event.chunk->index < s->first_failed->chunk->index)
+    s->first_failed = event;
+  auto& indices = s->failed_chunks;
+  indices.insert(event.chunk->index);
+  if (indices.size() > kMaxNamedChunks + 1) indices.erase(std::prev(indices.end()));
 }
 
 void Engine::Private::fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts) {

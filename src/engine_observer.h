@@ -16,9 +16,9 @@ struct JobEnd {
   Counters counters;
   std::string text;  // the joined transcript, up to 1 MiB
   bool text_truncated = false;
-  std::optional<ChunkFailed> fatal;  // what ended the job (reason kError)
-  std::optional<ChunkFailed> first_failed;
-  std::string failed_chunks;  // "3, 7, 12, …" for messages
+  std::optional<ChunkFailed> fatal;         // what ended the job (reason kError)
+  std::optional<ChunkFailed> first_failed;  // the one with the lowest index
+  std::string failed_chunks;                // "3, 7, 12, …" for messages
   // Of the transcript: the file, or a result of an earlier run that could not be read back.
   std::optional<WriteError> incomplete_file;
   std::string unstored;         // why the job store could not be told all of it; empty: it was

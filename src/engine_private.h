@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <thread>
 #include <variant>
 
@@ -73,8 +74,9 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
     std::vector<ChunkInfo> unsettled;
     std::optional<Failure> lost;  // another owner took the job while its end was stored
     std::optional<ChunkFailed> fatal;
-    std::optional<ChunkFailed> first_failed;
-    std::string failed_chunks;
+    std::optional<ChunkFailed> first_failed;  // the one with the lowest index
+    // The lowest indices; one more than are named.
+    std::set<std::uint64_t> failed_chunks;
     // How the service rejected the chunks 0 to 2; cleared by any other outcome of one of them.
     std::map<std::uint64_t, std::string> first_rejections;
     bool first_accepted = false;
@@ -106,7 +108,7 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
   bool begin_end(Access& s, JobReason reason);
   void end_early(Access&& s);
   void end_job(JobReason reason, Failure failure);
-  // For the messages at the end; before the event is counted.
+  // For the messages at the end.
   void name_failed(Access& s, const ChunkFailed& event);
   void fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts);
   void fail(Access&& s, ChunkFailed event);
@@ -151,6 +153,8 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
 Failure job_failure(Cause cause, std::string reason, std::string message);
 // At eos-timeout; keeps what the last answer told: it is the reason behind the reason.
 Failure out_of_time(std::optional<Failure> last);
+// "3, 7, 12", and "…" where there are more than are named.
+std::string named_chunks(const std::set<std::uint64_t>& indices);
 // As it is counted and told.
 std::uint64_t wav_bytes(const BytesPtr& pcm);
 inline constexpr std::uint64_t kRejectedAlike = 3;

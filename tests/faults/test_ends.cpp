@@ -131,6 +131,41 @@ GST_START_TEST(test_chunk_failed) {
 }
 GST_END_TEST;
 
+// In the order of the chunks, whichever was the first in time; the lowest twenty are named.
+GST_START_TEST(test_many_failed_in_another_order) {
+  constexpr unsigned kChunks = 26;
+  FakeService service;
+  service.answer_with([](const Request& request) {
+    const std::uint64_t chunk = *request.chunk;
+    if (chunk <= 3) return Answer();
+    Answer answer = Answer::error(chunk == 4 ? 413 : 415);
+    answer.gate = chunk == 4 ? "last" : chunk < 10 ? "middle" : "";
+    return answer;
+  });
+  auto pipeline =
+      start(service, "max-parallel=30 max-queued-chunks=30 requests-per-second=0" + policy(__i__));
+  pipeline.push(noise(kChunks * kSecond), 0);
+  pipeline.end_of_stream();
+  while (pipeline.stat("chunks-failed") < kChunks - 9) g_thread_yield();
+  service.open_gate("middle");
+  while (pipeline.stat("chunks-failed") < kChunks - 4) g_thread_yield();
+  service.open_gate("last");
+  pipeline.wait();
+  if (__i__ == kContinue) {
+    const std::string message = pipeline.error()->message;
+    ck_assert_msg(message.starts_with("23 of 26 chunks could not be transcribed (index 3, 4, 5, 6, "
+                                      "7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, "
+                                      "22, …); the first: The service finds the chunk too large"),
+                  "%s", message.c_str());
+    const GstStructure* details = pipeline.error_details();
+    ck_assert_uint_eq(uint64_field(details, "chunk-index"), 3);
+    ck_assert_uint_eq(uint_field(details, "http-status-code"), 413);
+  }
+  check_ending(pipeline, after_failure(__i__, "WRITE"));
+  check_counters(pipeline, true);
+}
+GST_END_TEST;
+
 GST_START_TEST(test_last_chunk_failed) {
   FakeService service;
   answer_chunk(service, 3, Answer::error(413));
@@ -357,6 +392,7 @@ static Suite* ends_suite(void) {
   tcase_add_loop_test(tests, test_job_wide_error, 0, kPolicies);
   tcase_add_loop_test(tests, test_results_behind_a_job_wide_error, 0, kPolicies);
   tcase_add_loop_test(tests, test_chunk_failed, 0, kPolicies);
+  tcase_add_test(tests, test_many_failed_in_another_order);
   tcase_add_loop_test(tests, test_last_chunk_failed, 0, kPolicies);
   tcase_add_test(tests, test_abort_does_not_wait_for_the_stream);
   tcase_add_loop_test(tests, test_retries_used_up, 0, kPolicies);

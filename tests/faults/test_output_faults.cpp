@@ -365,6 +365,12 @@ void run_on_a_full_disk(const Folder& folder, int format, const char* properties
   if (fail_one) {
     check_mirrored(pipeline);
   } else {
+    const GstStructure* details = pipeline.error_details();
+    ck_assert(details != nullptr);
+    assert_text(string_field(details, "reason"), "file-incomplete");
+    ck_assert_uint_eq(uint_field(details, "http-status-code"), 0);
+    ck_assert_uint_eq(uint_field(details, "attempts"), 0);
+    ck_assert(!gst_structure_has_field(details, "chunk-index"));
     check_ending(pipeline, {"COMPLETED", "eos", "ERROR", "NO_SPACE_LEFT"});
     check_beginning(path, format);
   }
