@@ -4,6 +4,7 @@
 
 #include "base/glib_ptr.h"
 #include "base/libsoup2.h"
+#include "job/journal_store.h"
 #include "transcript/writer.h"
 
 namespace transcribe {
@@ -115,13 +116,15 @@ bool SinkJob::prepare() {
       return false;
     }
   }
+  if (!check_journal(settings)) return false;
   if (settings.job_id.empty()) {
     settings_.lock()->automatic_job_id = config->job_id;
     fresh_id_ = true;
   }
   const ServiceSettings& service = config->service;
   if (!service.api_key.empty() && service.auth_scheme != AuthScheme::kNone &&
-      g_str_has_prefix(service.base_url.c_str(), "http:") && !is_loopback(service.base_url)) {
+      g_strcmp0(g_uri_peek_scheme(service.base_url.c_str()), "http") == 0 &&
+      !is_loopback(service.base_url)) {
     GST_ELEMENT_WARNING(sink_, RESOURCE, SETTINGS,
                         ("The API key goes unencrypted to %s; use an https base-url or "
                          "auth-scheme=none",
@@ -138,6 +141,15 @@ bool SinkJob::prepare() {
   return true;
 }
 
+bool SinkJob::check_journal(const SinkSettings& settings) {
+  if (settings.journal_directory.empty()) return true;
+  const Status writable = JournalStore::check(settings.journal_directory);
+  if (writable) return true;
+  GST_ELEMENT_ERROR(sink_, RESOURCE, OPEN_WRITE, ("%s", writable.error().message.c_str()),
+                    (nullptr));
+  return false;
+}
+
 bool SinkJob::open() {
   started_ = *settings_.lock();
   return create_job();
@@ -149,6 +161,7 @@ bool SinkJob::create_job() {
     GST_ELEMENT_ERROR(sink_, RESOURCE, SETTINGS, ("%s", config.error().message.c_str()), (nullptr));
     return false;
   }
+  if (!check_journal(started_)) return false;
   config->live = make_live_settings(*settings_.lock(), false);
   if (started_.job_id.empty()) {
     if (fresh_id_) config->job_id = started_.automatic_job_id;

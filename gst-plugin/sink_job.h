@@ -57,6 +57,8 @@ class SinkJob {
   using EnginePtr = std::shared_ptr<Engine>;
 
   EnginePtr engine();
+  // False: an ERROR was posted.
+  bool check_journal(const SinkSettings& settings);
   // A job with the settings of the start.
   bool create_job();
   // Gives what may change while playing, as it is now, to whom it concerns.

@@ -9,7 +9,6 @@
 
 #include "base/glib_ptr.h"
 #include "base/uri_text.h"
-#include "job/journal_store.h"
 #include "redis/uri.h"
 
 namespace transcribe {
@@ -316,10 +315,6 @@ Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live)
   if (Status status = check_body_size(settings, config.request); !status) return status.error();
   if (Status status = check_proxy(settings.proxy); !status) return status.error();
   if (Status status = check_ca_file(settings.tls_ca_file); !status) return status.error();
-  if (!settings.journal_directory.empty()) {
-    if (Status status = JournalStore::check(settings.journal_directory); !status)
-      return status.error();
-  }
 
   config.proxy = settings.proxy;
   config.tls_ca_file = settings.tls_ca_file;

@@ -119,9 +119,9 @@ bool get_sink_property(const SinkSettings& settings, guint id, GValue* value);
 // True for those that take effect while the element plays: hand make_live_settings() to the engine.
 bool is_live_property(guint id);
 
-// Validates everything; the message names the property and the remedy. `live`: upstream is live
-// (false while that is not known yet; what passed once passes for live, too). Without a job-id the
-// id is a new UUID.
+// Validates everything but whether files can be written; the message names the property and the
+// remedy. `live`: upstream is live (false while that is not known yet; what passed once passes for
+// live, too). Without a job-id the id is a new UUID.
 Result<EngineConfig> make_engine_config(const SinkSettings& settings, bool live);
 
 // For settings that passed make_engine_config(). A minimum that was accepted for files is reduced

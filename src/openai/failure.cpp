@@ -104,8 +104,14 @@ Verdict judge_job_wide(const HttpResponse& response, const ErrorBody& body, cons
   }
   if (status == 400 || status == 422) {
     if (const auto property = property_of_field(body.param)) {
+      std::string advice = "Check " + std::string(*property) + ", and that the model supports it.";
+      // With response-format=auto it is not that property which decides.
+      if (*property == "response-format")
+        advice =
+            "Check response-format, timestamp-granularities (with response-format=auto they ask "
+            "for verbose_json) and model, which has to support it.";
       return {Severity::kJob, Cause::kSettings, "The service rejects the field " + body.param,
-              "Check " + std::string(*property) + ", and that the model supports it."};
+              std::move(advice)};
     }
   }
   applies = false;

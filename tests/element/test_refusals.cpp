@@ -73,7 +73,6 @@ GST_START_TEST(test_what_is_wrong_is_refused) {
       {"redis-uri=redis://127.0.0.1 redis-key-prefix=a{b", "redis-key-prefix"},
       {"redis-policy=required", "redis-policy"},
       {"redis-consumer-group=g", "redis-consumer-group"},
-      {"journal-directory=/proc/none", "journal-directory"},
   };
   for (const Case& test : cases) {
     SinkPipeline pipeline(kUnused + test.properties);
@@ -83,6 +82,28 @@ GST_START_TEST(test_what_is_wrong_is_refused) {
   SinkPipeline pipeline(kUnused);
   g_object_set(pipeline.sink(), "model", "", nullptr);
   assert_refused(pipeline, "model", "an empty model");
+}
+GST_END_TEST;
+
+// What is a place as it should be, only that nothing can be written there: at once, and at the next
+// start.
+GST_START_TEST(test_places_that_can_not_be_written) {
+  for (const char* property : {"journal-directory", "location"}) {
+    SinkPipeline pipeline(kUnused + property + "=/proc/none/here");
+    ck_assert_int_eq(pipeline.try_state(GST_STATE_READY), GST_STATE_CHANGE_FAILURE);
+    ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_ERROR);
+    ck_assert(g_error_matches(pipeline.error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE));
+    ck_assert_msg(contains(pipeline.error()->message, property), "%s", pipeline.error()->message);
+  }
+  for (const char* property : {"journal-directory", "location"}) {
+    SinkPipeline pipeline(kUnused);
+    pipeline.set_state(GST_STATE_READY);
+    g_object_set(pipeline.sink(), property, "/proc/none/here", nullptr);
+    ck_assert_int_eq(pipeline.try_state(GST_STATE_PAUSED), GST_STATE_CHANGE_FAILURE);
+    ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_ERROR);
+    ck_assert(g_error_matches(pipeline.error(), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE));
+    ck_assert_uint_eq(pipeline.count("openaitranscribe/job"), 0);
+  }
 }
 GST_END_TEST;
 
@@ -106,6 +127,7 @@ static Suite* refusals_suite(void) {
   tcase_set_timeout(tests, 60);
   suite_add_tcase(suite, tests);
   tcase_add_test(tests, test_what_is_wrong_is_refused);
+  tcase_add_test(tests, test_places_that_can_not_be_written);
   tcase_add_test(tests, test_starts_once_it_is_put_right);
   return suite;
 }

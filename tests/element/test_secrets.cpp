@@ -20,7 +20,9 @@ GST_START_TEST(test_key_over_plain_http) {
   ck_assert_uint_eq(warnings.size(), 1);
   ck_assert(contains(warnings[0], "base-url"));
   ck_assert(!contains(warnings[0], kKey));
+  ck_assert_uint_eq(warnings_for(("base-url=HTTP://192.0.2.1/v1" + key).c_str()).size(), 1);
   ck_assert(warnings_for("base-url=http://192.0.2.1/v1").empty());
+  ck_assert(warnings_for(("base-url=Http://LOCALHOST/v1" + key).c_str()).empty());
   ck_assert(warnings_for(("base-url=http://127.0.0.1/v1" + key).c_str()).empty());
   ck_assert(warnings_for(("base-url=http://localhost:80/v1" + key).c_str()).empty());
   ck_assert(warnings_for(("base-url=https://192.0.2.1/v1" + key).c_str()).empty());

@@ -388,13 +388,6 @@ GST_START_TEST(test_gaps_at_the_segment_stop) {
     stream.end();
     assert_frames(stream.frames(), {test.frames});
   }
-  // One that comes first does not move the time line out of the segment.
-  Stream stream;
-  stream.begin(time_segment(GST_SECOND, 3 * GST_SECOND));
-  stream.feed().gap(GST_SECOND, 5 * GST_SECOND);
-  ck_assert(stream.feed().segment(time_segment(0)));
-  stream.audio(GST_CLOCK_TIME_NONE, GST_SECOND).end();
-  assert_times(stream.timestamps(), {0});
 }
 GST_END_TEST;
 

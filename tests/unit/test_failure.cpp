@@ -60,7 +60,7 @@ const std::vector<Row>& rows() {
       {400, error_body("invalid_request_error", "audio_too_short"), kChunk, kWrite, "words of"},
       {400, error_body("invalid_request_error", ""), kChunk, kWrite, "words of the server"},
       {400, error_body("invalid_request_error", "unsupported_value", "response_format"), kJob,
-       kSettings, "response-format"},
+       kSettings, "Check response-format, timestamp-granularities (with response-format=auto"},
       {400, error_body("invalid_request_error", "invalid_value", "model"), kJob, kSettings,
        "model"},
       {400, error_body("invalid_request_error", "", "language"), kJob, kSettings, "language-code"},
