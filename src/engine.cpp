@@ -339,7 +339,7 @@ void Engine::flush() {
     if (!piece.skipped) piece.skipped = SkipReason::kFlushed;
     piece.pcm.reset();
   }
-  d_->maybe_end(s);
+  d_->judge_first(std::move(s));
 }
 
 void Engine::cancel() {

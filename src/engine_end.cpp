@@ -10,9 +10,19 @@ namespace {
 
 constexpr std::size_t kMaxNamedChunks = 20;
 
+// For what it is; the statuses that are tried again speak of the moment.
 bool rejected(const Failure& failure) {
-  return failure.severity == Severity::kChunk && failure.http_status >= 400 &&
-         failure.http_status < 500;
+  if (failure.severity != Severity::kChunk || failure.cause == Cause::kTimeBudget) return false;
+  switch (failure.http_status) {
+    case 408:
+    case 409:
+    case 425:
+    case 429:
+    case 498:
+      return false;
+    default:
+      return failure.http_status >= 400 && failure.http_status < 500;
+  }
 }
 
 JobState state_after(JobReason reason) {
@@ -148,7 +158,7 @@ void Engine::Private::fail(const ChunkInfo& chunk, const Failure& failure, unsig
 
 void Engine::Private::fail(Access&& s, ChunkFailed event) {
   const ChunkInfo& chunk = *event.chunk;
-  const Failure failure = event.failure;
+  const Failure& failure = event.failure;
   if (failure.severity == Severity::kJob) {
     // The chunk itself is not to blame: it stays unsettled, so that a resumed job sends it again.
     s->unsettled.push_back(chunk);
@@ -162,34 +172,50 @@ void Engine::Private::fail(Access&& s, ChunkFailed event) {
   }
 
   name_failed(s, event);
-  if (chunk.index < kRejectedAlike) {
-    if (rejected(failure)) {
-      s->first_rejections[chunk.index] =
-          std::to_string(failure.http_status) + " " + failure.error_code;
-    } else {
-      s->first_accepted = true;
-    }
-  }
+  if (event.attempts > 0)
+    note_first(s, chunk.index, rejected(failure) ? std::optional(event) : std::nullopt);
   append(s, event);
-
-  const auto& rejections = s->first_rejections;
-  const bool all_alike =
-      chunk.index < kRejectedAlike && !s->first_accepted && rejections.size() == kRejectedAlike &&
-      std::all_of(rejections.begin(), rejections.end(), [&](const auto& rejection) {
-        return rejection.second == rejections.begin()->second;
-      });
-  if ((all_alike || s->live.on_error == OnError::kAbort) && begin_end(s, JobReason::kError)) {
-    if (all_alike) {
-      event.failure.cause = Cause::kRejectedAlike;
-      event.failure.reason = "rejected";
-      event.failure.message =
-          "The first chunks were all rejected alike, so the job ends. " + event.failure.message;
-    }
+  if (s->live.on_error == OnError::kAbort && begin_end(s, JobReason::kError)) {
     s->fatal = std::move(event);
     end_early(std::move(s));
     return;
   }
-  maybe_end(s);
+  judge_first(std::move(s));
+}
+
+void Engine::Private::note_first(Access& s, std::uint64_t index,
+                                 std::optional<ChunkFailed> rejection) {
+  auto& first = s->first_outcomes;
+  first.insert_or_assign(index, std::move(rejection));
+  if (first.size() > kRejectedAlike) first.erase(std::prev(first.end()));
+}
+
+void Engine::Private::judge_first(Access&& s) {
+  const auto& first = s->first_outcomes;
+  const auto alike = [&](const auto& outcome) {
+    const auto& one = outcome.second;
+    const auto& last = first.rbegin()->second;
+    return one && last && one->failure.http_status == last->failure.http_status &&
+           one->failure.error_code == last->failure.error_code;
+  };
+  // While one of those before is open, these need not be the first.
+  const auto one_is_open = [&] {
+    std::uint64_t index = 0;
+    while (index < first.rbegin()->first && !s->job.is_open(index)) index++;
+    return index < first.rbegin()->first;
+  };
+  if (first.size() < kRejectedAlike || !std::all_of(first.begin(), first.end(), alike) ||
+      one_is_open() || !begin_end(s, JobReason::kError)) {
+    maybe_end(s);
+    return;
+  }
+  ChunkFailed fatal = *first.rbegin()->second;
+  fatal.failure.cause = Cause::kRejectedAlike;
+  fatal.failure.reason = "rejected";
+  fatal.failure.message =
+      "The first chunks were all rejected alike, so the job ends. " + fatal.failure.message;
+  s->fatal = std::move(fatal);
+  end_early(std::move(s));
 }
 
 void Engine::Private::on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept {
@@ -209,7 +235,7 @@ void Engine::Private::on_retry(const ChunkInfo& chunk, unsigned next_attempt, Na
 void Engine::Private::on_done(const ChunkInfo& chunk, Transcription&& transcription,
                               unsigned attempts, Nanoseconds latency) noexcept {
   auto s = state.lock();
-  if (chunk.index < kRejectedAlike) s->first_accepted = true;
+  note_first(s, chunk.index, std::nullopt);
   append(s, ChunkDone{std::make_shared<ChunkInfo>(chunk),
                       std::make_shared<Transcription>(std::move(transcription)), attempts, latency,
                       false, clock.now()});

@@ -120,7 +120,7 @@ void Engine::Private::accept(Access&& s, Piece piece) {
         append(s, ChunkSkipped{info, *skipped});
         return;
       }
-      if (info->index < kRejectedAlike) s->first_accepted = true;
+      note_first(s, info->index, std::nullopt);
       append(s, ChunkDone{info, nullptr, 0, Nanoseconds(0), true});
       return;
     case EarlierRun::Match::kDifferent:
@@ -156,6 +156,8 @@ void Engine::Private::accept(Access&& s, Piece piece) {
     dispatcher->submit(
         Chunk{*info, std::move(piece.pcm), piece.cut_at, piece.heard_at, std::move(piece.prompt)});
   }
+  // Room may have been made by a chunk before them.
+  judge_first(std::move(s));
 }
 
 void Engine::Private::fail_late() {
@@ -185,6 +187,7 @@ void Engine::Private::go_on_live(Access&& s) {
   }
   for (Event& event : s->earlier.take_all(s->opened.others, s->opened.next_index)) {
     if (const auto* failed = std::get_if<ChunkFailed>(&event)) name_failed(s, *failed);
+    if (!std::holds_alternative<ChunkSkipped>(event)) note_first(s, s->next_index, std::nullopt);
     append(s, std::move(event));
     s->next_index++;
   }

@@ -77,9 +77,9 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
     std::optional<ChunkFailed> first_failed;  // the one with the lowest index
     // The lowest indices; one more than are named.
     std::set<std::uint64_t> failed_chunks;
-    // How the service rejected the chunks 0 to 2; cleared by any other outcome of one of them.
-    std::map<std::uint64_t, std::string> first_rejections;
-    bool first_accepted = false;
+    // The first chunks, by index, that were sent and are settled: how each was rejected; null: it
+    // was not. What is skipped has no place here and leaves it to the next one.
+    std::map<std::uint64_t, std::optional<ChunkFailed>> first_outcomes;
   };
   using Access = Guarded<State>::Access;
 
@@ -112,6 +112,9 @@ struct Engine::Private final : public DispatchObserver, public StoreObserver {
   void name_failed(Access& s, const ChunkFailed& event);
   void fail(const ChunkInfo& chunk, const Failure& failure, unsigned attempts);
   void fail(Access&& s, ChunkFailed event);
+  void note_first(Access& s, std::uint64_t index, std::optional<ChunkFailed> rejection);
+  // Ends the job when the first chunks were all rejected alike; else as maybe_end().
+  void judge_first(Access&& s);
   void note_store(StoreNote note);
 
   void on_attempt(const ChunkInfo& chunk, unsigned attempt) noexcept override;
@@ -157,6 +160,6 @@ Failure out_of_time(std::optional<Failure> last);
 std::string named_chunks(const std::set<std::uint64_t>& indices);
 // As it is counted and told.
 std::uint64_t wav_bytes(const BytesPtr& pcm);
-inline constexpr std::uint64_t kRejectedAlike = 3;
+inline constexpr std::size_t kRejectedAlike = 3;
 
 }  // namespace transcribe

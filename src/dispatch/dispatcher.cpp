@@ -282,10 +282,17 @@ void Dispatcher::Private::handle_failure(const FlightPtr& flight, Failure&& fail
       access->schedule.put_back(index, now + verdict.delay);
     } else {
       access->schedule.finish(index);
+      // It may be the end of the job: nothing takes the slot before the observer knows.
+      access->schedule.keep_until_told(index);
     }
     touch(access);
   }
-  if (!verdict.retry) observer.on_failed(flight->chunk->info, failure, flight->attempt);
+  if (verdict.retry) return;
+  observer.on_failed(flight->chunk->info, failure, flight->attempt);
+  if (until_told) return;
+  auto access = state.lock();
+  access->schedule.told(index);
+  touch(access);
 }
 
 std::vector<PendingChunk> Dispatcher::Private::take_all(bool for_good) {

@@ -66,7 +66,7 @@ class Dispatcher {
 
   // Never blocks. Ignored after cancel().
   void submit(Chunk chunk);
-  // Takes the oldest chunk that waits and was never tried out of the queue (leaky=downstream).
+  // Takes the oldest chunk that is not in flight out of the queue (leaky=downstream).
   std::optional<ChunkInfo> drop_oldest();
   // Cancels what is in flight and forgets what waits; returns those chunks in index order, with
   // the attempts that were made and the last failure, at once. They are never reported done or

@@ -175,10 +175,8 @@ std::vector<PendingChunk> Schedule::take_all() {
 }
 
 std::optional<PendingChunk> Schedule::take_oldest_waiting() {
-  const auto oldest = std::find_if(waiting_.begin(), waiting_.end(),
-                                   [](const auto& entry) { return entry.second.attempts == 0; });
-  if (oldest == waiting_.end()) return std::nullopt;
-  return std::move(waiting_.extract(oldest).mapped());
+  if (waiting_.empty()) return std::nullopt;
+  return std::move(waiting_.extract(waiting_.begin()).mapped());
 }
 
 }  // namespace transcribe

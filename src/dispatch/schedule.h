@@ -89,7 +89,7 @@ class Schedule {
 
   // Everything leaves the schedule, in index order, but for what waits for the store.
   std::vector<PendingChunk> take_all();
-  // The waiting chunk with the lowest index that has not been tried yet (leaky).
+  // The waiting chunk with the lowest index, one that waits for a retry too (leaky).
   std::optional<PendingChunk> take_oldest_waiting();
 
   std::size_t waiting() const { return waiting_.size(); }

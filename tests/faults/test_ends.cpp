@@ -257,6 +257,53 @@ GST_START_TEST(test_eos_timeout) {
 }
 GST_END_TEST;
 
+// A service that is busy all the time rejects nothing for what it is: BUSY, or out of time.
+GST_START_TEST(test_always_busy) {
+  for (int how = 0; how < 3; how++) {
+    FakeService service;
+    service.answer_with([](const Request&) { return Answer::error(429, "rate_limit_exceeded"); });
+    const char* const properties[] = {"retries=0", "eos-timeout=300000000 retries=-1",
+                                      "chunk-timeout=300 retries=-1"};
+    auto pipeline = start(service, properties[how] + policy(__i__));
+    push_seconds(pipeline, 4);
+    pipeline.wait();
+    const bool busy = how == 0;
+    check_ending(pipeline, after_failure(__i__, busy ? "BUSY" : "WRITE"));
+    check_counters(pipeline, __i__ != kAbort || how == 1);
+    const auto failed = pipeline.named("openaitranscribe/chunk-failed");
+    if (__i__ != kAbort) ck_assert_uint_eq(failed.size(), 4);
+    const char* const reasons[] = {"http-status", "eos-timeout", "chunk-timeout"};
+    for (const GstStructure* one : failed) {
+      assert_text(string_field(one, "reason"), reasons[how]);
+    }
+  }
+}
+GST_END_TEST;
+
+// The first three chunks are those that are sent; a skipped one is none of them.
+GST_START_TEST(test_rejected_alike_around_silence) {
+  FakeService service;
+  service.answer_with([](const Request&) { return Answer::error(415, "unsupported_format"); });
+  auto pipeline = SinkPipeline::with_source(
+      service.url(),
+      "max-chunk-duration=1000000000 min-chunk-duration=500000000 max-parallel=1 " + policy(__i__));
+  pipeline.set_state(GST_STATE_PLAYING);
+  pipeline.push(std::vector<std::int16_t>(5 * kSecond, 0), 0);
+  pipeline.push(noise(8 * kSecond), 5 * GST_SECOND);
+  pipeline.end_of_stream();
+  ck_assert_int_eq(pipeline.wait(), GST_MESSAGE_ERROR);
+  check_ending(pipeline, {"FAILED", "error", "ERROR", "WRITE"});
+  const std::size_t sent = __i__ == kAbort ? 1 : 3;
+  ck_assert_uint_eq(service.requests().size(), sent);
+  ck_assert_uint_eq(chunk_count(pipeline, "chunk-failed"), sent);
+  const auto skipped = pipeline.named("openaitranscribe/chunk-skipped");
+  ck_assert_uint_ge(skipped.size(), 1);
+  ck_assert_uint_lt(uint64_field(skipped[0], "chunk-index"), 3);
+  assert_text(string_field(pipeline.error_details(), "reason"),
+              __i__ == kAbort ? "http-status" : "rejected");
+}
+GST_END_TEST;
+
 GST_START_TEST(test_eos_timeout_that_is_not_needed) {
   FakeService service;
   auto pipeline = start(service, "eos-timeout=20000000000");
@@ -396,6 +443,8 @@ static Suite* ends_suite(void) {
   tcase_add_loop_test(tests, test_retries_used_up, 0, kPolicies);
   tcase_add_loop_test(tests, test_chunk_timeout, 0, kPolicies);
   tcase_add_loop_test(tests, test_eos_timeout, 0, kPolicies);
+  tcase_add_loop_test(tests, test_always_busy, 0, kPolicies);
+  tcase_add_loop_test(tests, test_rejected_alike_around_silence, 0, kPolicies);
   tcase_add_test(tests, test_eos_timeout_that_is_not_needed);
   tcase_add_loop_test(tests, test_leaky, 0, 2 * kPolicies);
   tcase_add_loop_test(tests, test_leaky_and_a_failure, 0, kPolicies);

@@ -269,8 +269,13 @@ START_TEST(drop_oldest_takes_what_waits) {
   ck_assert_uint_eq(f.dispatcher->drop_oldest()->index, 1);
   ck_assert_uint_eq(f.dispatcher->drop_oldest()->index, 2);
   ck_assert(!f.dispatcher->drop_oldest());
-  f.transcriber.release(0);
-  f.recorder.wait(Seen::kDone, 1);
+  f.transcriber.release(0, transient());
+  f.recorder.wait(Seen::kRetry, 1);
+  while (f.dispatcher->load().in_flight > 0) std::this_thread::yield();
+  ck_assert_uint_eq(f.dispatcher->drop_oldest()->index, 0);
+  f.advance(1min);
+  f.settle();
+  ck_assert_uint_eq(f.transcriber.calls().size(), 1);
 }
 END_TEST
 

@@ -295,6 +295,113 @@ START_TEST(test_call_at) {
 }
 END_TEST
 
+namespace {
+
+void check_fatal(const Recorder::Story& story, const std::string& expected) {
+  const std::string reason = story.end && story.end->fatal ? story.end->fatal->failure.reason : "";
+  ck_assert_msg(reason == expected, "\"%s\"", reason.c_str());
+}
+
+}  // namespace
+
+// Whatever comes before them without being sent, and whichever answer comes first.
+START_TEST(test_first_three_that_were_sent) {
+  enum { kSilence, kFlushedBefore, kFlushed, kOutOfOrder };
+  const int what = _i;
+  FakeService service;
+  service.answer_with([what](const Request& request) {
+    Answer answer = Answer::error(415, "unsupported_format");
+    if (*request.chunk == 1) answer.gate = what == kOutOfOrder ? "go" : "never";
+    return answer;
+  });
+  Recorder recorder;
+  EngineConfig config = make_config(service);
+  config.live.limits.max_parallel = 4;
+  auto engine = make_engine(std::move(config), recorder);
+  engine->start();
+  AudioPiece piece;
+  piece.core = piece.payload = {0, kFrames};
+  piece.skipped = true;
+  if (what == kSilence) {
+    engine->submit(std::move(piece), MediaTime());
+  } else if (what == kFlushedBefore) {
+    engine->skip_flushed(piece.core, MediaTime());
+  } else {
+    submit(*engine, 0);
+  }
+  for (unsigned i = 1; i < 4; i++) submit(*engine, i);
+  if (what == kFlushed || what == kOutOfOrder) {
+    while (engine->stats().counters.failed < 3) std::this_thread::yield();
+    ck_assert(!engine->ended());
+  }
+  if (what == kFlushed) engine->flush();
+  if (what == kOutOfOrder) service.open_gate("go");
+  ck_assert(engine->wait_finished(TimePoint(system_clock.now()) + 20s) == Engine::Wait::kDone);
+  engine.reset();
+  const auto story = recorder.story();
+  check_told_once(story);
+  check_fatal(story, "rejected");
+  ck_assert_uint_eq(story.end->fatal->chunk->index, what == kOutOfOrder ? 2 : 3);
+}
+END_TEST
+
+// A chunk that leaky drops while it waits for a retry leaves its place, too.
+START_TEST(test_dropped_in_the_back_off) {
+  const bool rejected = _i == 1;
+  FakeService service;
+  service.answer_with([rejected](const Request& request) {
+    if (*request.chunk == 1) return Answer::error(503);
+    return rejected ? Answer::error(415) : Answer();
+  });
+  Recorder recorder;
+  EngineConfig config = make_config(service);
+  config.live.limits.retry_delay = config.live.limits.max_retry_delay = 1h;
+  config.live.limits.max_parallel = 1;
+  config.live.max_queued_chunks = 1;
+  config.live.leaky = Leaky::kDownstream;
+  auto engine = make_engine(std::move(config), recorder);
+  engine->start();
+  submit(*engine, 0);
+  ck_assert(recorder.wait([](const Recorder::Story& story) { return story.retries == 1; }));
+  for (unsigned i = 1; i < 4; i++) {
+    while (engine->stats().load.in_flight > 0) std::this_thread::yield();
+    submit(*engine, i);
+    ck_assert(service.wait_for_answers(i + 1, 20s));
+  }
+  engine->finish();
+  ck_assert(engine->wait_finished(TimePoint(system_clock.now()) + 20s) == Engine::Wait::kDone);
+  engine.reset();
+  const auto story = recorder.story();
+  check_told_once(story);
+  check_no_hole(story);
+  ck_assert_uint_eq(story.released.size(), 4);
+  const auto* dropped = std::get_if<ChunkSkipped>(&*story.released[0].outcome);
+  ck_assert(dropped && dropped->reason == SkipReason::kQueueFull);
+  check_fatal(story, rejected ? "rejected" : "");
+}
+END_TEST
+
+// What another moment may mend, and what was never sent, says nothing of the rest.
+START_TEST(test_busy_is_no_rejection) {
+  const unsigned status = _i == 0 ? 429 : 408;
+  FakeService service;
+  service.answer_with([status](const Request&) { return Answer::error(status); });
+  Recorder recorder;
+  EngineConfig config = make_config(service);
+  config.live.limits.retries = 1;
+  auto engine = make_engine(std::move(config), recorder);
+  engine->start();
+  for (unsigned i = 0; i < 5; i++) submit(*engine, i);
+  engine->finish();
+  ck_assert(engine->wait_finished(TimePoint(system_clock.now()) + 20s) == Engine::Wait::kDone);
+  engine.reset();
+  const auto story = recorder.story();
+  check_told_once(story);
+  check_fatal(story, "");
+  ck_assert_uint_eq(count<ChunkFailed>(story), 5);
+}
+END_TEST
+
 START_TEST(test_expire) {
   FakeService service;
   service.answer_with(
@@ -897,6 +1004,9 @@ Suite* make_suite() {
   tcase_add_test(tests, test_results_in_order);
   tcase_add_test(tests, test_job_wide_error);
   tcase_add_test(tests, test_call_at);
+  tcase_add_loop_test(tests, test_first_three_that_were_sent, 0, 4);
+  tcase_add_loop_test(tests, test_dropped_in_the_back_off, 0, 2);
+  tcase_add_loop_test(tests, test_busy_is_no_rejection, 0, 2);
   tcase_add_test(tests, test_expire);
   tcase_add_test(tests, test_expire_keeps_the_last_failure);
   tcase_add_loop_test(tests, test_expire_before_the_store_is_open, 0, 2);

@@ -382,16 +382,20 @@ START_TEST(take_all_in_index_order) {
 }
 END_TEST
 
-START_TEST(oldest_waiting_was_never_tried) {
+START_TEST(oldest_waiting_may_wait_for_a_retry) {
   Schedule schedule(limits(), 1);
   ck_assert(!schedule.take_oldest_waiting());
   for (std::uint64_t index = 0; index < 3; index++) schedule.add(chunk(index));
+  schedule.start(at(0s));
   Failure failure = transient();
   attempt(schedule, failure, at(0s));
-  schedule.start(at(0s));
+  // 0 is in flight, 1 waits for its retry, 2 was never tried.
+  const auto oldest = schedule.take_oldest_waiting();
+  ck_assert_uint_eq(oldest->chunk->info.index, 1);
+  ck_assert_uint_eq(oldest->attempts, 1);
   ck_assert_uint_eq(schedule.take_oldest_waiting()->chunk->info.index, 2);
   ck_assert(!schedule.take_oldest_waiting());
-  ck_assert_uint_eq(schedule.waiting(), 1);
+  ck_assert_uint_eq(schedule.in_flight(), 1);
 }
 END_TEST
 
@@ -419,7 +423,7 @@ Suite* make_suite() {
   tcase_add_test(tests, next_event_names_budget_ends);
   tcase_add_test(tests, limits_change_at_once);
   tcase_add_test(tests, take_all_in_index_order);
-  tcase_add_test(tests, oldest_waiting_was_never_tried);
+  tcase_add_test(tests, oldest_waiting_may_wait_for_a_retry);
   suite_add_tcase(suite, tests);
   return suite;
 }
