@@ -253,15 +253,22 @@ void Dispatcher::Private::handle_failure(const FlightPtr& flight, Failure&& fail
   const std::uint64_t index = flight->index();
   const TimePoint now = clock.now();
   Schedule::Verdict verdict;
+  Nanoseconds hold{0};
   {
     auto access = state.lock();
     if (!access->flights.contains(flight)) return;
     verdict = access->schedule.judge(index, failure, now);
     if (failure.severity == Severity::kJob) access->halted = true;
+    // Of a delay that is too long, as much as others may wait; then the service says what is left.
+    if (failure.hold_group) {
+      const auto asked = failure.server_delay.value_or(Nanoseconds(0));
+      const Nanoseconds longest = access->schedule.limits().max_server_delay;
+      hold = std::max(verdict.delay, std::min(asked, longest));
+    }
   }
   // The group learns of it before the slot is free.
   if (failure.slow_down) limiter->slow_down(now, flight->started);
-  if (failure.hold_group && verdict.delay.count() > 0) limiter->hold(now + verdict.delay);
+  if (hold.count() > 0) limiter->hold(now + hold);
   if (verdict.retry) {
     log.print(LogLevel::kInfo,
               "chunk %" G_GUINT64_FORMAT ": attempt %u failed (%s), next in %lld ms", index,

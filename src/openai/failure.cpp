@@ -217,10 +217,13 @@ std::optional<Nanoseconds> server_delay(const Headers& headers, WallTime wall_no
 Failure classify_response(const HttpResponse& response, const std::string& url, WallTime wall_now) {
   const ErrorBody body = read_error_body(response.body);
   bool job_wide = false;
+  bool busy = false;
   Verdict verdict = judge_job_wide(response, body, url, job_wide);
   if (!job_wide) {
     verdict = judge_chunk(response, body, url);
+    busy = verdict.severity == Severity::kRetry;
     if (const auto wish = should_retry(response.headers)) {
+      busy = busy || *wish;
       verdict.severity = *wish ? Severity::kRetry : Severity::kChunk;
     }
   }
@@ -235,7 +238,8 @@ Failure classify_response(const HttpResponse& response, const std::string& url, 
   failure.error_param = body.param;
   failure.error_message = body.message;
   failure.request_id = find_request_id(response.headers);
-  if (failure.severity == Severity::kRetry) {
+  // Also when this chunk is not sent again.
+  if (busy) {
     failure.server_delay = server_delay(response.headers, wall_now);
     // A busy moment concerns everybody; a 503 without a delay may be one broken backend.
     failure.hold_group = response.status == 429 || (response.status == 503 && failure.server_delay);

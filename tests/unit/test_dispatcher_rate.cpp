@@ -145,14 +145,42 @@ START_TEST(slow_down_halves_the_rate) {
 }
 END_TEST
 
-START_TEST(too_long_a_server_delay_holds_nobody) {
+// For as long as an element waits; then the service says what is left.
+START_TEST(too_long_a_server_delay_holds_the_group_for_the_longest_allowed) {
+  const auto settings = config(2);
+  Fixture f(settings);
+  Recorder recorder(f.clock);
+  FakeTranscriber transcriber;
+  Dispatcher other(settings, transcriber, recorder, f.clock, f.log);
+  f.submit(0);
+  f.transcriber.wait_calls(1);
+  f.transcriber.release(0, busy(30min));
+  ck_assert(f.recorder.wait(Seen::kFailed, 1)[0].failure.severity == Severity::kJob);
+  other.submit(chunk(0, f.clock.now()));
+  settle(other, recorder, f.clock);
+  f.clock.advance(settings.limits.max_server_delay - 1ns);
+  settle(other, recorder, f.clock);
+  ck_assert(transcriber.calls().empty());
+  f.clock.advance(1ns);
+  other.wake();
+  transcriber.wait_calls(1);
+}
+END_TEST
+
+START_TEST(the_delay_of_a_chunk_that_is_not_sent_again_holds_the_group) {
   Fixture f(config(2));
   f.submit(0);
   f.transcriber.wait_calls(1);
-  f.transcriber.release(0, busy(1h));
-  ck_assert(f.recorder.wait(Seen::kFailed, 1)[0].failure.severity == Severity::kJob);
-  f.dispatcher->flush();
+  Failure failure = busy(2s);
+  failure.severity = Severity::kChunk;
+  f.transcriber.release(0, failure);
+  f.recorder.wait(Seen::kFailed, 1);
   f.submit(1);
+  f.settle();
+  f.advance(2s - 1ns);
+  f.settle();
+  ck_assert_uint_eq(f.transcriber.calls().size(), 1);
+  f.advance(1ns);
   f.transcriber.wait_calls(2);
 }
 END_TEST
@@ -179,7 +207,8 @@ Suite* make_suite() {
   tcase_add_test(tests, an_unknown_due_time_ends_with_a_wake);
   tcase_add_test(tests, two_dispatchers_share_a_rate);
   tcase_add_test(tests, slow_down_halves_the_rate);
-  tcase_add_test(tests, too_long_a_server_delay_holds_nobody);
+  tcase_add_test(tests, too_long_a_server_delay_holds_the_group_for_the_longest_allowed);
+  tcase_add_test(tests, the_delay_of_a_chunk_that_is_not_sent_again_holds_the_group);
   tcase_add_test(tests, flush_while_waiting_for_the_rate);
   suite_add_tcase(suite, tests);
   return suite;

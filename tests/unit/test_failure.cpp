@@ -295,12 +295,13 @@ START_TEST(endless_delays_stay_long) {
 }
 END_TEST
 
-START_TEST(delays_go_with_retries_only) {
+START_TEST(delays_go_with_what_time_may_mend) {
   const Headers headers = {{"Retry-After", "2"}};
   ck_assert(classify(500, "", headers).server_delay == Nanoseconds(seconds(2)));
   ck_assert(classify(429, "", headers).server_delay == Nanoseconds(seconds(2)));
   ck_assert(!classify(401, "", headers).server_delay);
   ck_assert(!classify(400, "", headers).server_delay);
+  ck_assert(!classify(400, "", {headers[0], {"x-should-retry", "false"}}).server_delay);
   ck_assert(!classify(429, error_body("insufficient_quota", ""), headers).server_delay);
 }
 END_TEST
@@ -312,6 +313,12 @@ START_TEST(group_is_held_and_slowed_where_it_should) {
   ck_assert(classify(503, "", delay).hold_group);
   ck_assert(!classify(503).hold_group);
   ck_assert(!classify(500, "", delay).hold_group);
+  const Headers final_delay = {{"Retry-After", "2"}, {"x-should-retry", "false"}};
+  for (const unsigned status : {429U, 503U}) {
+    const Failure failure = classify(status, "", final_delay);
+    ck_assert(failure.severity == Severity::kChunk && failure.hold_group);
+    ck_assert(failure.server_delay == Nanoseconds(seconds(2)));
+  }
   ck_assert(!classify(401, "", delay).hold_group);
   ck_assert(classify(429, error_body("rate_limit_error", "slow_down")).slow_down);
   ck_assert(!classify(429, error_body("requests", "rate_limit_exceeded")).slow_down);
@@ -429,7 +436,7 @@ Suite* make_suite() {
   tcase_add_test(tcase, redirects_name_their_target_without_its_query);
   tcase_add_test(tcase, reads_the_servers_delay);
   tcase_add_test(tcase, endless_delays_stay_long);
-  tcase_add_test(tcase, delays_go_with_retries_only);
+  tcase_add_test(tcase, delays_go_with_what_time_may_mend);
   tcase_add_test(tcase, group_is_held_and_slowed_where_it_should);
   tcase_add_test(tcase, tells_whether_the_service_may_have_worked);
   tcase_add_test(tcase, every_transport_fault_has_its_meaning);
