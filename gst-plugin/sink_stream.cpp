@@ -230,10 +230,17 @@ MediaTime SinkStream::media_time(std::uint64_t position) const {
   const Nanoseconds offset = frames_to_time(position - run_->position);
   time.timestamp = Nanoseconds(static_cast<std::int64_t>(run_->timestamp)) + offset;
   const auto timestamp = static_cast<GstClockTime>(time.timestamp.count());
-  const GstClockTime stream = gst_segment_to_stream_time(&segment_, GST_FORMAT_TIME, timestamp);
+  // Rounding and smoothing may put the first sample a little before the segment.
+  const bool inside =
+      timestamp + kAlignmentThreshold >= segment_.start &&
+      (segment_.stop == GST_CLOCK_TIME_NONE || timestamp <= segment_.stop + kAlignmentThreshold);
+  guint64 stream = 0;
+  const gint sign = gst_segment_to_stream_time_full(&segment_, GST_FORMAT_TIME, timestamp, &stream);
   const GstClockTime running = gst_segment_to_running_time(&segment_, GST_FORMAT_TIME, timestamp);
-  if (GST_CLOCK_TIME_IS_VALID(stream))
-    time.stream_time = Nanoseconds(static_cast<std::int64_t>(stream));
+  if (inside && sign != 0) {
+    time.stream_time = Nanoseconds(sign > 0 ? static_cast<std::int64_t>(stream) : 0);
+    time.stream_rate = segment_.applied_rate;
+  }
   if (GST_CLOCK_TIME_IS_VALID(running))
     time.running_time = Nanoseconds(static_cast<std::int64_t>(running));
   return time;

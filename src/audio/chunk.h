@@ -67,6 +67,8 @@ struct MediaTime {
   Nanoseconds timestamp{0};
   std::optional<Nanoseconds> stream_time;
   std::optional<Nanoseconds> running_time;
+  // Of stream time; other than 1 where the audio was sped up before it came. Negative: backwards.
+  double stream_rate = 1;
 };
 
 // A piece with its place in the job: what every event about a chunk refers to.

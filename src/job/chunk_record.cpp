@@ -90,6 +90,7 @@ void write_chunk(JsonText& json, const ChunkInfo& chunk) {
   json.time("pts_ns", chunk.time.timestamp);
   json.time_if_any("stream_ns", chunk.time.stream_time);
   json.time_if_any("running_ns", chunk.time.running_time);
+  if (chunk.time.stream_rate != 1) json.number_if_any("stream_rate", chunk.time.stream_rate);
   json.text("reason", std::string(to_string(chunk.reason)));
   if (!chunk.mask.empty()) {
     json.begin_array("mask");
@@ -212,6 +213,7 @@ ChunkPtr read_chunk(RecordFields& fields) {
   chunk->time.timestamp = time(fields, "pts_ns");
   chunk->time.stream_time = optional_time(fields, "stream_ns");
   chunk->time.running_time = optional_time(fields, "running_ns");
+  chunk->time.stream_rate = fields.optional_number("stream_rate").value_or(1);
   read_reason(fields, "reason", kCutReasons, chunk->reason);
   chunk->mask = fields.run_lengths("mask");
   return chunk;

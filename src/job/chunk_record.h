@@ -4,6 +4,7 @@
 //   start, frames                  core, in 16 kHz samples of the job
 //   payload_start, payload_frames  only where they differ from the core
 //   pts_ns, stream_ns, running_ns  of the core; the last two only where known
+//   stream_rate                    how fast stream time passes, where it is not 1
 //   reason                         of the cut
 //   sha256, mask                   hex digest of the PCM; speech run lengths
 //   status                         "done", "failed" or "skipped"

@@ -7,6 +7,7 @@
 
 #include "base/glib_ptr.h"
 #include "transcript/cue_atoms.h"
+#include "transcript/stream_times.h"
 #include "transcript/text_spans.h"
 
 namespace transcribe {
@@ -200,8 +201,9 @@ std::string shortened(std::string line) {
 }  // namespace
 
 Cue make_hole(const ChunkInfo& chunk, const std::string& why) {
-  const Nanoseconds begin = chunk.time.timestamp;
-  const Nanoseconds end = begin + chunk.duration();
+  const StreamTimes times(chunk);
+  const Nanoseconds begin = times.at(chunk.time.timestamp);
+  const Nanoseconds end = times.at(chunk.time.timestamp + chunk.duration());
   const auto last = std::chrono::ceil<std::chrono::seconds>(end);
   const auto first = std::chrono::floor<std::chrono::seconds>(begin);
   return {begin, end,
@@ -236,16 +238,21 @@ Cue show_hole(Cue hole) {
 
 std::vector<Cue> make_cues(const Released& released) {
   std::vector<Cue> cues;
-  if (released.text) cues = text_cues(*released.text, end_of(*released.text));
+  std::optional<TextPiece> text;
+  if (released.text) {
+    text = in_stream_time(*released.text);
+    cues = text_cues(*text, end_of(*text));
+  }
   auto hole = find_hole(released);
   // One at a moment can't be shown.
   if (!hole || hole->begin == hole->end) return cues;
-  if (!cues.empty()) {
+  // Before the text it is only where the stream time of one of both is not known.
+  if (!cues.empty() && hole->begin >= text->time.timestamp) {
     // The chunk before it may have heard its first words. Half of it is the hole's at least.
     const Nanoseconds latest = hole->begin + (hole->end - hole->begin) / 2;
     Nanoseconds last = hole->begin;
     for (const Cue& cue : cues) last = std::max(last, cue.end);
-    if (last > latest) cues = text_cues(*released.text, latest);
+    if (last > latest) cues = text_cues(*text, latest);
     hole->begin = std::min(last, latest);
   }
   cues.push_back(show_hole(std::move(*hole)));

@@ -21,7 +21,7 @@ inline constexpr Nanoseconds kLeastCue = std::chrono::milliseconds(500);
 inline constexpr std::size_t kLongestName = 20;
 
 struct Cue {
-  Nanoseconds begin{0};  // media time
+  Nanoseconds begin{0};  // in the media, as players count (stream_times.h)
   Nanoseconds end{0};
   std::string text;  // one or two lines
   std::string speaker;

@@ -7,6 +7,7 @@
 #include "base/json_text.h"
 #include "transcript/cue_atoms.h"
 #include "transcript/graphemes.h"
+#include "transcript/stream_times.h"
 #include "transcript/text_spans.h"
 
 namespace transcribe {
@@ -75,16 +76,18 @@ std::string with_speaker(const Cue& cue, std::string_view separator) {
   return speaker.empty() || text.empty() ? text : speaker + ": " + text;
 }
 
-void write_head(JsonText& json, const ChunkInfo& chunk, const char* status) {
-  json.number("index", chunk.index);
-  json.time("timestamp", chunk.time.timestamp);
-  json.time("duration", chunk.duration());
-  json.text("status", status);
+// `chunk`: which it is in or next to.
+void write_span(JsonText& json, const ChunkInfo& chunk, Nanoseconds begin, Nanoseconds end) {
+  const StreamTimes times(chunk);
+  json.time("timestamp", begin);
+  if (!times.same()) json.time("stream_time", times.at(begin));
+  json.time("duration", end - begin);
 }
 
-void write_span(JsonText& json, Nanoseconds begin, Nanoseconds end) {
-  json.time("timestamp", begin);
-  json.time("duration", end - begin);
+void write_head(JsonText& json, const ChunkInfo& chunk, const char* status) {
+  json.number("index", chunk.index);
+  write_span(json, chunk, chunk.time.timestamp, chunk.time.timestamp + chunk.duration());
+  json.text("status", status);
 }
 
 std::string text_of(const TextPiece& piece, const TextSpan& span) {
@@ -105,7 +108,7 @@ void write_segments(JsonText& json, const TextPiece& piece) {
       end = i == span.first ? piece.tokens[i].stop : std::max(end, piece.tokens[i].stop);
     }
     json.begin_object();
-    write_span(json, begin, end);
+    write_span(json, *piece.chunk, begin, end);
     json.text("text", text);
     json.text_if_any("speaker", span.speaker);
     json.end_object();
@@ -113,10 +116,10 @@ void write_segments(JsonText& json, const TextPiece& piece) {
   json.end_array();
 }
 
-void write_seam(JsonText& json, const Seam& seam) {
+void write_seam(JsonText& json, const ChunkInfo& chunk, const Seam& seam) {
   json.begin_object("seam");
   json.text("kind", std::string(to_string(seam.kind)));
-  write_span(json, seam.begin, seam.end);
+  write_span(json, chunk, seam.begin, seam.end);
   json.text_if_any("dropped_left", seam.dropped_left);
   json.text_if_any("dropped_right", seam.dropped_right);
   json.end_object();
@@ -129,14 +132,14 @@ void write_text(JsonText& json, const TextPiece& piece) {
     json.begin_array("words");
     for (const Word& word : piece.words) {
       json.begin_object();
-      write_span(json, word.start, word.end);
+      write_span(json, *piece.chunk, word.start, word.end);
       json.text("text", word.text);
       json.number_if_any("confidence", word.confidence);
       json.end_object();
     }
     json.end_array();
   }
-  if (piece.seam) write_seam(json, *piece.seam);
+  if (piece.seam) write_seam(json, *piece.chunk, *piece.seam);
 }
 
 void write_error(JsonText& json, const Failure& failure) {
@@ -221,9 +224,9 @@ std::string format_json(const Released& released) {
   if (released.outcome) {
     needs_text = write_outcome(json, *released.outcome);
   } else {
-    json.number("index", released.text->chunk->index);
-    write_span(json, released.text->time.timestamp,
-               released.text->time.timestamp + released.text->duration);
+    const TextPiece& rest = *released.text;
+    json.number("index", rest.chunk->index);
+    write_span(json, *rest.chunk, rest.time.timestamp, rest.time.timestamp + rest.duration);
     json.text("status", "rest");
   }
   if (released.text) {

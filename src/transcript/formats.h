@@ -26,7 +26,8 @@ std::string format_vtt(const std::vector<Cue>& cues);
 //   skipped: reason
 //   text     the piece of the joined transcript: concatenated they are the whole; with its
 //            segments and words, and the seam before it. A hole may bring some, too.
-// timestamp and duration are media time in ns, also in segments and words.
+// timestamp and duration are media time in ns, also in segments, words and the seam. stream_time
+// stands beside them where it is another one (stream_times.h).
 std::string format_json(const Released& released);
 // status "unsettled".
 std::string format_json(const ChunkInfo& unsettled);

@@ -54,7 +54,7 @@ MediaTime moment(const ChunkInfo& chunk, const ChunkInfo* next, Nanoseconds time
   };
   const MediaTime later = next == nullptr ? MediaTime() : next->time;
   return {timestamp, move(chunk.time.stream_time, later.stream_time),
-          move(chunk.time.running_time, later.running_time)};
+          move(chunk.time.running_time, later.running_time), chunk.time.stream_rate};
 }
 
 std::size_t skip_space(std::string_view text, std::size_t at) {

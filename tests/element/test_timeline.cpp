@@ -524,6 +524,73 @@ GST_START_TEST(test_subtitles_in_media_time) {
 }
 GST_END_TEST;
 
+// Players count from 0 what has timestamps from 100 s.
+GST_START_TEST(test_files_show_stream_time) {
+  GstSegment offset = time_segment(100 * GST_SECOND);
+  offset.time = 0;
+  GstSegment fast = offset;
+  fast.applied_rate = 2.0;
+  const struct {
+    GstSegment segment;
+    const char* name;
+    const char* first;
+    const char* last;
+  } cases[] = {
+      {offset, "text.srt", "1\n00:00:00,000 --> 00:00:01,000\nchunk 1\n\n",
+       "2\n00:00:01,000 --> 00:00:01,500\nchunk 2\n\n"},
+      {offset, "text.vtt", "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nchunk 1\n\n",
+       "00:00:01.000 --> 00:00:01.500\nchunk 2\n\n"},
+      {offset, "text.jsonl",
+       R"({"index":0,"timestamp":100000000000,"stream_time":0,"duration":1000000000,)",
+       R"("text":" chunk 2"})"
+       "\n"},
+      {fast, "text.srt", "1\n00:00:00,000 --> 00:00:02,000\nchunk 1\n\n",
+       "2\n00:00:02,000 --> 00:00:03,000\nchunk 2\n\n"},
+      {fast, "text.json", R"({"job_id":"talk",)",
+       R"(,"timestamp":101000000000,"stream_time":2000000000,"duration":500000000,)"
+       R"("status":"done","text":" chunk 2"}]})"
+       "\n"},
+  };
+  for (const auto& test : cases) {
+    char* directory = g_dir_make_tmp("timeline-XXXXXX", nullptr);
+    const std::string path = std::string(directory) + "/" + test.name;
+    std::string written[2];
+    for (std::string& run : written) {
+      Stream stream(std::string(kOneSecond) + " job-id=talk journal-directory=" + directory +
+                    " location=" + path);
+      stream.begin(test.segment).audio(100 * GST_SECOND, 1500 * kMs).end();
+      assert_times(stream.timestamps(), {100 * GST_SECOND, 101 * GST_SECOND});
+      char* content = nullptr;
+      ck_assert(g_file_get_contents(path.c_str(), &content, nullptr, nullptr));
+      run = content;
+      g_free(content);
+      ck_assert_uint_eq(stream.service().requests().size(), &run == &written[0] ? 2 : 0);
+    }
+    ck_assert_msg(written[0].starts_with(test.first), "%s", written[0].c_str());
+    ck_assert_msg(written[0].ends_with(test.last), "%s", written[0].c_str());
+    // From the journal.
+    ck_assert_str_eq(written[1].c_str(), written[0].c_str());
+    g_unlink(path.c_str());
+    g_unlink((std::string(directory) + "/talk.jsonl").c_str());
+    g_rmdir(directory);
+    g_free(directory);
+  }
+}
+GST_END_TEST;
+
+// Its first sample is the segment's, whatever the timestamp was rounded to.
+GST_START_TEST(test_stream_time_of_a_rounded_timestamp) {
+  for (const GstClockTime early : {0, 1, 30000}) {
+    Stream stream(kOneSecond);
+    GstSegment segment = time_segment(100 * GST_SECOND);
+    segment.time = 0;
+    stream.begin(segment).audio(100 * GST_SECOND - early, 1500 * kMs).end();
+    assert_times(stream.timestamps(), {100 * GST_SECOND - early, 101 * GST_SECOND - early});
+    assert_times(stream.field("stream-time"), {0, GST_SECOND - early});
+  }
+}
+GST_END_TEST;
+
 // A text without times covers its chunk.
 GST_START_TEST(test_subtitles_without_times) {
   char* directory = g_dir_make_tmp("timeline-XXXXXX", nullptr);
@@ -576,6 +643,8 @@ static Suite* timeline_suite(void) {
   tcase_add_test(tests, test_negative_rate_is_refused);
   tcase_add_test(tests, test_word_and_segment_times);
   tcase_add_test(tests, test_subtitles_in_media_time);
+  tcase_add_test(tests, test_files_show_stream_time);
+  tcase_add_test(tests, test_stream_time_of_a_rounded_timestamp);
   tcase_add_test(tests, test_subtitles_without_times);
   return suite;
 }

@@ -18,6 +18,7 @@ ChunkDone rich_done() {
   chunk->payload.end += 123;
   chunk->time.stream_time = Nanoseconds(1);
   chunk->time.running_time = Nanoseconds(0);
+  chunk->time.stream_rate = 0.1;
   chunk->reason = CutReason::kForced;
   chunk->mask = {3, 0, 4294967295u};
   auto transcription = std::make_shared<Transcription>();
@@ -66,6 +67,7 @@ void assert_same(const ChunkInfo& a, const ChunkInfo& b) {
   ck_assert(a.time.timestamp == b.time.timestamp);
   ck_assert(a.time.stream_time == b.time.stream_time);
   ck_assert(a.time.running_time == b.time.running_time);
+  ck_assert(a.time.stream_rate == b.time.stream_rate);
   ck_assert(a.reason == b.reason);
   ck_assert(a.mask == b.mask);
 }

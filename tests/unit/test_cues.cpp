@@ -43,6 +43,82 @@ START_TEST(segments_in_media_time) {
 }
 END_TEST
 
+// A stream whose first timestamp is 100 s, of media that begins with it.
+START_TEST(positions_in_the_media) {
+  auto chunk = make_chunk(1);
+  chunk->time = {s(110), s(10), s(3)};
+  const auto cues =
+      cues_of("one. two", {segment(s(0), s(3), " one."), segment(s(3), s(5), "two")}, chunk);
+  ck_assert_uint_eq(cues.size(), 1);
+  ck_assert(cues[0].begin == s(10) && cues[0].end == s(15));
+
+  ChunkFailed failed = make_failed(1);
+  failed.chunk = chunk;
+  const auto hole = make_cues(release(failed));
+  ck_assert_uint_eq(hole.size(), 1);
+  ck_assert(hole[0].begin == s(10) && hole[0].end == s(17));
+  assert_text(hole[0].text, "[not transcribed: HTTP 500,\n0:00:10 – 0:00:20]");
+}
+END_TEST
+
+// 10 s that are 20 s of the media, or 5 s.
+START_TEST(sped_up_before_it_came) {
+  auto chunk = make_chunk(1);
+  chunk->time = {s(110), s(40), std::nullopt, 2};
+  const std::vector<Segment> segments{segment(s(0), s(3), "one."), segment(s(4), s(9), "two")};
+  auto cues = cues_of("one. two", segments, chunk);
+  ck_assert_uint_eq(cues.size(), 2);
+  ck_assert(cues[0].begin == s(40) && cues[0].end == s(46));
+  // Shown for no longer than others.
+  ck_assert(cues[1].begin == s(48) && cues[1].end == s(48) + kLongestCue);
+  assert_text(make_hole(*chunk, "x").text, "[not transcribed: x, 0:00:40 – 0:01:00]");
+
+  chunk->time.stream_rate = 0.5;
+  cues = cues_of("one. two", segments, chunk);
+  ck_assert_uint_eq(cues.size(), 1);
+  ck_assert(cues[0].begin == s(40) && cues[0].end == s(44) + ms(500));
+  assert_text(make_hole(*chunk, "x").text, "[not transcribed: x, 0:00:40 – 0:00:45]");
+}
+END_TEST
+
+START_TEST(without_stream_time_timestamps) {
+  auto chunk = make_chunk(1);
+  chunk->time = {s(110), std::nullopt, std::nullopt, 2};
+  for (int i = 0; i < 2; ++i) {
+    const auto cues = cues_of("one", {segment(s(1), s(3), "one")}, chunk);
+    ck_assert_uint_eq(cues.size(), 1);
+    ck_assert(cues[0].begin == s(111) && cues[0].end == s(113));
+    ck_assert(make_hole(*chunk, "x").begin == s(110));
+    // Nor where the media was played backwards.
+    chunk->time = {s(110), s(40), std::nullopt, -1};
+  }
+}
+END_TEST
+
+// The last words of a chunk come with the hole behind it, which has no stream time.
+START_TEST(text_and_hole_of_two_times) {
+  for (const bool hole_unknown : {true, false}) {
+    const auto chunks = cut_at({0, 10000, 20000}, 2000);
+    chunks[0]->time.timestamp = s(100);
+    chunks[1]->time.timestamp = s(110);
+    (hole_unknown ? chunks[0] : chunks[1])->time.stream_time = hole_unknown ? s(0) : s(10);
+    ChunkFailed failed = make_failed(1);
+    failed.chunk = chunks[1];
+    const Joined joined =
+        join({heard(chunks[0], "one two",
+                    {{ms(101000), ms(102000), "one", {}}, {ms(109500), ms(110500), "two", {}}}),
+              failed});
+    ck_assert_uint_eq(joined.released.size(), 2);
+    const auto cues = make_cues(joined.released[1]);
+    ck_assert_uint_eq(cues.size(), 2);
+    for (const Cue& cue : cues) ck_assert(cue.begin < cue.end);
+    ck_assert(cues[0].begin == (hole_unknown ? ms(9500) : ms(109500)));
+    ck_assert(cues[1].hole);
+    ck_assert(cues[1].begin == (hole_unknown ? s(110) : s(10)));
+  }
+}
+END_TEST
+
 START_TEST(segments_that_tell_nothing) {
   for (const auto& segments :
        {std::vector<Segment>{},
@@ -383,6 +459,10 @@ static Suite* make_suite() {
   Suite* suite = suite_create("cues");
   TCase* tcase = tcase_create("cues");
   tcase_add_test(tcase, segments_in_media_time);
+  tcase_add_test(tcase, positions_in_the_media);
+  tcase_add_test(tcase, sped_up_before_it_came);
+  tcase_add_test(tcase, without_stream_time_timestamps);
+  tcase_add_test(tcase, text_and_hole_of_two_times);
   tcase_add_test(tcase, segments_that_tell_nothing);
   tcase_add_test(tcase, clamped_to_the_core);
   tcase_add_test(tcase, no_length_lasts_to_the_next);

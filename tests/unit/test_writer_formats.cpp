@@ -1,8 +1,12 @@
 // What each format of a transcript file says.
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "job/chunk_record.h"
+#include "overlaps.h"
+#include "transcript/formats.h"
 #include "writer_test.h"
 
 using namespace transcribe;
@@ -36,14 +40,24 @@ std::vector<Outcome> a_job() {
           make_done(5, "The\r\n\r\nend --> \xe2\x80\xa8")};
 }
 
-std::string file_of_a_job(const std::string& name) {
+// `shift`: how much later than in the media its timestamps are.
+std::string file_of_a_job(const std::string& name, std::optional<Nanoseconds> shift = {}) {
   const Directory directory;
   const std::string location = directory.file(name);
   write_file(location, "old text that is longer than nothing");
   MemoryJobStore store;
   WriterPtr writer = open_writer(location);
-  write_all(*writer, store, a_job());
-  ck_assert(writer->write_unsettled(*make_chunk(6)).ok());
+  const auto moved = [&](const ChunkInfo& chunk) {
+    auto copy = std::make_shared<ChunkInfo>(chunk);
+    if (shift) copy->time.stream_time = copy->time.timestamp;
+    copy->time.timestamp += shift.value_or(Nanoseconds(0));
+    return copy;
+  };
+  std::vector<Outcome> job = a_job();
+  for (Outcome& outcome : job)
+    std::visit([&](auto& event) { event.chunk = moved(*event.chunk); }, outcome);
+  write_all(*writer, store, job);
+  ck_assert(writer->write_unsettled(*moved(*make_chunk(6))).ok());
   ck_assert(writer->finish(JobState::kFailed, store).ok());
   ck_assert_uint_eq(directory.names().size(), 1);
   return read_file(location);
@@ -108,6 +122,80 @@ START_TEST(vtt) {
       "00:00:50.000 --> 00:00:55.000\nThe\n\n"
       "00:00:55.000 --> 00:01:00.000\nend --&gt;\n\n"
       "00:01:00.000 --> 00:01:07.000\n[not transcribed: job ended,\n0:01:00 – 0:01:10]\n\n");
+}
+END_TEST
+
+// Whatever the timestamps are.
+START_TEST(subtitles_in_stream_time) {
+  for (const char* name : {"a.txt", "a.srt", "a.vtt"}) {
+    const std::string plain = file_of_a_job(name);
+    for (const int seconds : {0, 100, 95000})
+      assert_text(file_of_a_job(name, std::chrono::seconds(seconds)), plain.c_str());
+  }
+}
+END_TEST
+
+START_TEST(json_with_stream_time) {
+  for (const char* name : {"a.jsonl", "a.json"}) {
+    const std::string plain = file_of_a_job(name);
+    ck_assert(plain.find("stream_time") == std::string::npos);
+    assert_text(file_of_a_job(name, Nanoseconds(0)), plain.c_str());
+
+    const std::string file = file_of_a_job(name, std::chrono::seconds(100));
+    for (const char* part :
+         {"{\"index\":1,\"timestamp\":110000000000,\"stream_time\":10000000000,"
+          "\"duration\":10000000000,\"status\":\"done\",",
+          "{\"timestamp\":113000000000,\"stream_time\":13000000000,\"duration\":1250000000,"
+          "\"text\":\"Me.\"",
+          "{\"index\":2,\"timestamp\":120000000000,\"stream_time\":20000000000,",
+          "{\"index\":4,\"timestamp\":140000000000,\"stream_time\":40000000000,",
+          "{\"index\":6,\"timestamp\":160000000000,\"stream_time\":60000000000,"})
+      ck_assert_msg(file.find(part) != std::string::npos, "%s lacks %s", file.c_str(), part);
+  }
+}
+END_TEST
+
+// A word, the seam and the rest of a text, at double speed.
+START_TEST(json_parts_with_stream_time) {
+  const auto chunks = cut_at({0, 10000, 20000, 30000}, 2000);
+  for (std::size_t i = 0; i < 3; ++i) {
+    chunks[i]->time.stream_time = 2 * chunks[i]->time.timestamp;
+    chunks[i]->time.stream_rate = 2;
+  }
+  const Joined joined =
+      join({heard(chunks[0], "one", {{ms(1000), ms(2000), "one", {}}}),
+            heard(chunks[1], "two three",
+                  {{ms(12000), ms(13000), "two", {}}, {ms(19500), ms(20500), "three", {}}})});
+  ck_assert_uint_eq(joined.released.size(), 3);
+  const std::string second = format_json(joined.released[1]);
+  for (const char* part :
+       {"\"timestamp\":10000000000,\"stream_time\":20000000000,\"duration\":1000",
+        "\"timestamp\":12000000000,\"stream_time\":24000000000,\"duration\":1000",
+        "\"timestamp\":9000000000,\"stream_time\":18000000000,\"duration\":2000"})
+    ck_assert_msg(second.find(part) != std::string::npos, "%s lacks %s", second.c_str(), part);
+  assert_text(format_json(joined.released[2]),
+              "{\"index\":1,\"timestamp\":19500000000,\"stream_time\":39000000000,"
+              "\"duration\":1000000000,\"status\":\"rest\",\"text\":\" three\",\"words\":["
+              "{\"timestamp\":19500000000,\"stream_time\":39000000000,\"duration\":1000000000,"
+              "\"text\":\"three\"}]}");
+}
+END_TEST
+
+// What a resumed job reads back.
+START_TEST(the_same_from_records) {
+  auto chunk = make_chunk(1);
+  chunk->time = {std::chrono::seconds(110), std::chrono::seconds(10), std::nullopt, 1.25};
+  ChunkDone done = done_with(1, "Who? Me.", {segment(0, 2, " Who?", "A"), segment(3, 4, "Me.")});
+  done.chunk = chunk;
+  const auto stored = from_record(to_record(done, ""));
+  ck_assert(stored.ok());
+  const Released first = release_alone(done);
+  const Released again = release_alone(stored->outcome);
+  assert_text(format_json(again), format_json(first).c_str());
+  assert_text(format_vtt(make_cues(again)), format_vtt(make_cues(first)).c_str());
+  assert_text(format_vtt(make_cues(again)),
+              "00:00:10.000 --> 00:00:12.812\n<v A>Who?\n\n"
+              "00:00:13.750 --> 00:00:15.312\nMe.\n\n");
 }
 END_TEST
 
@@ -236,6 +324,10 @@ static Suite* make_suite() {
   tcase_add_test(tests, txt);
   tcase_add_test(tests, srt);
   tcase_add_test(tests, vtt);
+  tcase_add_test(tests, subtitles_in_stream_time);
+  tcase_add_test(tests, json_with_stream_time);
+  tcase_add_test(tests, json_parts_with_stream_time);
+  tcase_add_test(tests, the_same_from_records);
   tcase_add_test(tests, times_of_long_streams);
   tcase_add_test(tests, jsonl);
   tcase_add_test(tests, json);
