@@ -66,7 +66,7 @@ START_TEST(whole_records_at_every_system_call) {
   if (child == 0) {
     if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(77);
     raise(SIGSTOP);
-    write_records(location, 60);
+    write_records(location, 20);
     _exit(0);
   }
   int status = 0;
@@ -84,7 +84,7 @@ START_TEST(whole_records_at_every_system_call) {
   ck_assert(WIFEXITED(status));
   if (WEXITSTATUS(status) == 77) return;  // not allowed to trace here
   ck_assert_int_eq(WEXITSTATUS(status), 0);
-  ck_assert_uint_eq(growths, _i == 2 ? 61 : 60);
+  ck_assert_uint_eq(growths, _i == 2 ? 21 : 20);
 }
 END_TEST
 
