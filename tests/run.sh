@@ -86,8 +86,7 @@ if [ -n "$full" ]; then
   export TRANSCRIBE_FULL=1 CK_TIMEOUT_MULTIPLIER=20
   run build-tests --timeout-multiplier 20
 else
-  # Many tests wait for a clock or a server: one more than there are cores keeps them busy.
-  run build-tests --num-processes $(($(nproc) + 1))
+  run build-tests
 fi
 quick_start
 check_docs
