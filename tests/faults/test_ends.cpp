@@ -297,8 +297,11 @@ GST_START_TEST(test_rejected_alike_around_silence) {
   ck_assert_uint_eq(service.requests().size(), sent);
   ck_assert_uint_eq(chunk_count(pipeline, "chunk-failed"), sent);
   const auto skipped = pipeline.named("openaitranscribe/chunk-skipped");
-  ck_assert_uint_ge(skipped.size(), 1);
-  ck_assert_uint_lt(uint64_field(skipped[0], "chunk-index"), 3);
+  // The first failure of all may end the job before there is silence.
+  if (__i__ != kAbort) {
+    ck_assert_uint_ge(skipped.size(), 1);
+    ck_assert_uint_lt(uint64_field(skipped[0], "chunk-index"), 3);
+  }
   assert_text(string_field(pipeline.error_details(), "reason"),
               __i__ == kAbort ? "http-status" : "rejected");
 }
